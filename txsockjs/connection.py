@@ -1,0 +1,211 @@
+# -*- test-case-name: tests.test_connection -*-
+"""
+What a wrapped protocol has as C{self.transport}: a SockJS session that looks like any other transport of Twisted's.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Iterable
+
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IProtocol,
+    IProtocolFactory,
+    IPushProducer,
+    ITransport,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txsockjs.encoding import Decoder, Encoding, UnencodableMessage
+from txsockjs.interfaces import ISockJSProtocol, ISockJSTransport, RequestFacts
+from txsockjs.session import GO_AWAY, Producer, Session
+
+__all__ = ["Connection"]
+
+UNENCODABLE = 1007
+"""The close code for a message that the service's encoding can't carry (RFC 6455 section 7.4.1)."""
+
+
+@implementer(ISockJSTransport, ITransport, IConsumer, IPushProducer)
+class Connection:
+    """
+    The transport of one session. It is the L{txsockjs.session.Application} of its session as well.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        factory: IProtocolFactory,
+        encoding: Encoding,
+        transportName: str,
+        facts: RequestFacts,
+        peer: IAddress,
+        host: IAddress,
+    ) -> None:
+        self.id = secrets.token_hex(8)
+        self.transportName = transportName
+        self.requestFacts = facts
+        self._session = session
+        self._factory = factory
+        self._encoding = encoding
+        self._decoder: Decoder = encoding.decoder()
+        self._peer = peer
+        self._host = host
+        self._protocol: IProtocol | None = None
+        self._takesText = False
+
+    def __repr__(self) -> str:
+        return f"<SockJS {self.transportName} {self.id} {self._session.state.value}>"
+
+    # -- for the session ------------------------------------------------------------------------------------------
+
+    def accept(self) -> bool:
+        """
+        See L{txsockjs.session.Application.accept}.
+        """
+        self._protocol = self._factory.buildProtocol(self._peer)
+        self._takesText = ISockJSProtocol.providedBy(self._protocol)
+        return self._protocol is not None
+
+    def opened(self) -> None:
+        """
+        See L{txsockjs.session.Application.opened}.
+        """
+        assert self._protocol is not None
+        self._protocol.makeConnection(self)
+
+    def received(self, message: str) -> None:
+        """
+        See L{txsockjs.session.Application.received}.
+        """
+        assert self._protocol is not None
+        if self._takesText:
+            self._protocol.messageReceived(message)  # type: ignore[attr-defined]
+            return
+        try:
+            data = self._encoding.encode(message)
+        except UnencodableMessage as error:
+            self._session.close(UNENCODABLE, f"Encoding {self._encoding.name}: {error}")
+        else:
+            self._protocol.dataReceived(data)
+
+    def lost(self, reason: Failure) -> None:
+        """
+        See L{txsockjs.session.Application.lost}.
+        """
+        assert self._protocol is not None
+        self._protocol.connectionLost(reason)
+
+    # -- ITransport and ISockJSTransport --------------------------------------------------------------------------
+
+    def write(self, data: bytes | str) -> None:
+        """
+        See L{ISockJSTransport.write}.
+        """
+        if isinstance(data, str):
+            self._session.send(self._decoder.encodeText(data))
+        elif isinstance(data, (bytes, bytearray, memoryview)):
+            text = self._decoder.decode(bytes(data))
+            if text is not None:
+                self._session.send(text)
+        else:
+            raise TypeError(f"write takes bytes or str, not {type(data).__name__}")
+
+    def writeSequence(self, iovec: Iterable[bytes | str]) -> None:
+        """
+        Send all of C{iovec} as one message.
+
+        @param iovec: either bytes or texts, not both.
+
+        @raise TypeError: when they are neither or mixed.
+        @raise ValueError: see L{ISockJSTransport.write}.
+        """
+        pieces = list(iovec)
+        if pieces:
+            self.write(("" if isinstance(pieces[0], str) else b"").join(pieces))  # type: ignore[arg-type]
+
+    def writeMessages(self, messages: Iterable[bytes | str]) -> None:
+        """
+        See L{ISockJSTransport.writeMessages}.
+        """
+        for message in messages:
+            self.write(message)
+
+    @property
+    def disconnecting(self) -> bool:
+        """
+        Whether the session is closed or about to be; protocols such as L{twisted.protocols.basic.LineReceiver} look at it.
+        """
+        return self._session.isClosing
+
+    def loseConnection(self) -> None:
+        """
+        See L{twisted.internet.interfaces.ITransport.loseConnection}: close the session with the default code and reason.
+        """
+        self._session.close(*GO_AWAY)
+
+    def close(self, code: int = GO_AWAY[0], reason: str = GO_AWAY[1]) -> None:
+        """
+        See L{ISockJSTransport.close}.
+        """
+        if not isinstance(code, int) or not (code == 1000 or 3000 <= code <= 4999):
+            raise ValueError(f"a close code must be 1000, or 3000 to 4999, not {code!r}")
+        if not isinstance(reason, str) or re.search("[\ud800-\udfff]", reason) or len(reason.encode("utf-8")) > 123:
+            raise ValueError(f"a close reason must be a text of at most 123 bytes in UTF-8, not {reason!r}")
+        self._session.close(code, reason)
+
+    def abortConnection(self) -> None:
+        """
+        See L{ISockJSTransport.abortConnection}.
+        """
+        self._session.abort()
+
+    def getPeer(self) -> IAddress:
+        """
+        @return: the address of the client that opened the session.
+        """
+        return self._peer
+
+    def getHost(self) -> IAddress:
+        """
+        @return: the address of ours that it connected to.
+        """
+        return self._host
+
+    # -- IConsumer ------------------------------------------------------------------------------------------------
+
+    def registerProducer(self, producer: Producer, streaming: bool) -> None:
+        """
+        See L{twisted.internet.interfaces.IConsumer.registerProducer}.
+        """
+        self._session.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """
+        See L{twisted.internet.interfaces.IConsumer.unregisterProducer}.
+        """
+        self._session.unregisterProducer()
+
+    # -- IPushProducer: the protocol's say in how fast the client may send ----------------------------------------
+
+    def pauseProducing(self) -> None:
+        """
+        Deliver no more messages until L{resumeProducing}.
+        """
+        self._session.pauseReading()
+
+    def resumeProducing(self) -> None:
+        """
+        Deliver messages again.
+        """
+        self._session.resumeReading()
+
+    def stopProducing(self) -> None:
+        """
+        Deliver no more messages, and close.
+        """
+        self.loseConnection()

@@ -1,0 +1,163 @@
+# -*- test-case-name: tests.test_demo -*-
+"""
+The standard test services (protocol section "The standard test services").
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txsockjs.interfaces import ISockJSProtocol
+
+__all__ = ["Amplify", "Broadcast", "Close", "Echo", "Ticker", "standardServices"]
+
+
+@implementer(ISockJSProtocol)
+class Echo(Protocol):
+    """
+    Sends every message back.
+    """
+
+    def messageReceived(self, message: str) -> None:
+        """
+        Send it back.
+        """
+        self.transport.write(message)
+
+
+class Close(Protocol):
+    """
+    Closes as soon as it opens.
+    """
+
+    def connectionMade(self) -> None:
+        """
+        Close, with the default code and reason.
+        """
+        self.transport.loseConnection()
+
+
+class Ticker(Protocol):
+    """
+    Sends C{tick!} every second.
+    """
+
+    _next: IDelayedCall | None = None
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+
+    def connectionMade(self) -> None:
+        """
+        Begin.
+        """
+        self._next = self._clock.callLater(1, self._tick)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        End.
+        """
+        if self._next is not None:
+            self._next.cancel()
+
+    def _tick(self) -> None:
+        self._next = self._clock.callLater(1, self._tick)
+        self.transport.write("tick!")
+
+
+@implementer(ISockJSProtocol)
+class Amplify(Protocol):
+    """
+    Answers a number I{n} with 2 to the power of I{n} times C{x}.
+    """
+
+    def messageReceived(self, message: str) -> None:
+        """
+        Answer; what is no number from 1 to 18 counts as 1.
+        """
+        try:
+            power = int(message)
+        except ValueError:
+            power = 1
+        self.transport.write("x" * 2 ** (power if 1 <= power <= 18 else 1))
+
+
+@implementer(ISockJSProtocol)
+class Broadcast(Protocol):
+    """
+    Sends every message to all connections of the service, the sender's own included.
+    """
+
+    factory: _BroadcastFactory
+
+    def connectionMade(self) -> None:
+        """
+        Join.
+        """
+        self.factory.members.add(self)
+
+    def messageReceived(self, message: str) -> None:
+        """
+        Send it to all.
+        """
+        for member in self.factory.members:
+            member.transport.write(message)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        Leave.
+        """
+        self.factory.members.discard(self)
+
+
+class _BroadcastFactory(Factory):
+    """
+    Knows who is connected.
+    """
+
+    protocol = Broadcast
+
+    def __init__(self) -> None:
+        self.members: set[Broadcast] = set()
+
+
+class _TickerFactory(Factory):
+    """
+    Hands every ticker its clock.
+    """
+
+    def __init__(self, clock: IReactorTime | None) -> None:
+        if clock is None:
+            from twisted.internet import reactor  # late: importing it installs the default one
+
+            clock = reactor  # type: ignore[assignment]
+        self._clock = clock
+
+    def buildProtocol(self, addr: object) -> Ticker:
+        """
+        @return: a new ticker.
+        """
+        assert self._clock is not None
+        return Ticker(self._clock)
+
+
+def standardServices(reactor: IReactorTime | None = None) -> Iterator[tuple[str, IProtocolFactory, dict[str, Any]]]:
+    """
+    @param reactor: where time comes from; the global reactor by default.
+
+    @return: prefix, factory and settings of each service.
+    """
+    noWebSocket = ("xhr-streaming", "xhr-polling", "eventsource", "htmlfile", "jsonp-polling")
+    echo = Factory.forProtocol(Echo)
+    yield "echo", echo, {"response_limit": 4096}
+    yield "disabled_websocket_echo", echo, {"transports": noWebSocket}
+    yield "cookie_needed_echo", echo, {"cookie_needed": True}
+    yield "close", Factory.forProtocol(Close), {}
+    yield "ticker", _TickerFactory(reactor), {}
+    yield "amplify", Factory.forProtocol(Amplify), {}
+    yield "broadcast", _BroadcastFactory(), {}

@@ -1,0 +1,402 @@
+# -*- test-case-name: tests.test_options -*-
+"""
+Every setting of a service, once: default, unit, check, help, and how it is read from text.
+
+Command line, endpoint strings, keyword arguments, the option dict of txsockjs 1.x and the tables in the documentation are all derived from
+the fields of L{Options}.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import warnings
+from dataclasses import dataclass, field, fields
+from typing import Any, Callable, Iterable, Mapping, NamedTuple
+
+from twisted.web.iweb import IRequest
+
+from txsockjs.encoding import lookupEncoding
+
+__all__ = ["OPTIONS", "OptionInfo", "Options", "TRANSPORTS"]
+
+TRANSPORTS = (
+    "websocket",
+    "websocket-raw",
+    "xhr-streaming",
+    "xhr-polling",
+    "eventsource",
+    "htmlfile",
+    "jsonp-polling",
+)
+"""
+The names of all transports, in the order of preference.
+"""
+
+_EXPOSED_HEADERS = (
+    "origin",
+    "referer",
+    "host",
+    "user-agent",
+    "accept-language",
+    "dnt",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-ssl",
+)
+
+_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+
+
+# -- how values are read from text ------------------------------------------------------------------------------------
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"must be a number, not {text!r}") from None
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"must be a whole number, not {text!r}") from None
+
+
+_TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def _boolean(text: str) -> bool:
+    try:
+        return _TRUTHS[text.strip().lower()]
+    except KeyError:
+        raise ValueError(f"must be true or false, not {text!r}") from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+# -- what values are allowed; each check gives back the value as it is kept -------------------------------------------
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ValueError(f"must be a number of seconds, 0 or more, not {value!r}")
+    return value
+
+
+def _positiveSeconds(value: object) -> float:
+    if _seconds(value) == 0:
+        raise ValueError("must be a number of seconds above 0")
+    return value  # type: ignore[return-value]
+
+
+def _positiveBytes(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"must be a whole number of bytes, 1 or more, not {value!r}")
+    return value
+
+
+def _nameList(value: object) -> tuple[str, ...]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise ValueError(f"must be a list of names, not {value!r}")
+    names = tuple(value)
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"must be a list of names, and {name!r} is no str")
+    return names
+
+
+def _transports(value: object) -> tuple[str, ...]:
+    names = _nameList(value)
+    for name in names:
+        if name not in TRANSPORTS:
+            raise ValueError(f"has no transport {name!r}{_suggest(name, TRANSPORTS)}; there are {', '.join(TRANSPORTS)}")
+    if not names:
+        raise ValueError(f"must name at least one of {', '.join(TRANSPORTS)}")
+    return tuple(name for name in TRANSPORTS if name in names)
+
+
+def _headers(value: object) -> tuple[str, ...]:
+    names = tuple(name.lower() for name in _nameList(value))
+    for name in names:
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"has {name!r}, which is no name of a header")
+        if name in _SECRET_HEADERS:
+            raise ValueError(
+                f"must not name {name!r}: a service answers every origin, so any website could ride on its visitors' "
+                f"credentials; carry a token in a message instead"
+            )
+    return names
+
+
+def _cookie(value: object) -> bool | Callable[[IRequest], str]:
+    if isinstance(value, bool) or callable(value):
+        return value
+    raise ValueError(f"must be true, false, or a callable that is given the request and returns the cookie's value, not {value!r}")
+
+
+def _url(value: object) -> str:
+    if not isinstance(value, str) or not value or re.search(r"[\x00-\x20\x7f]", value):
+        raise ValueError(f"must be a URL, without spaces, not {value!r}")
+    return value
+
+
+def _baseURL(value: object) -> str | Callable[[IRequest], str] | None:
+    return value if value is None or callable(value) else _url(value)
+
+
+def _encoding(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be the name of a codec, not {value!r}")
+    try:
+        return lookupEncoding(value).name
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("encoding ")) from None
+
+
+def _headerName(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+        raise ValueError(f"must be the name of a header, not {value!r}")
+    return value.lower()
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+# -- the options themselves -------------------------------------------------------------------------------------------
+
+
+class _Meta(NamedTuple):
+    unit: str
+    help: str
+    check: Callable[[object], Any]
+    parse: Callable[[str], Any]
+
+
+def _option(default: Any, unit: str, help: str, check: Callable[[object], Any], parse: Callable[[str], Any]) -> Any:
+    return field(default=default, metadata={"option": _Meta(unit, help, check, parse)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """
+    The settings of one service. Times are in seconds, sizes in bytes.
+    """
+
+    transports: tuple[str, ...] = _option(
+        TRANSPORTS, "names", "transports that clients may use; the URLs of all others answer 404", _transports, _names
+    )
+    heartbeat_delay: float = _option(
+        25.0, "seconds", "silence after which a heartbeat frame is sent; 0 switches heartbeats off", _seconds, _number
+    )
+    disconnect_delay: float = _option(
+        5.0,
+        "seconds",
+        "how long a client may be without a receiving request before its session is over, and how long a closed session is remembered",
+        _positiveSeconds,
+        _number,
+    )
+    response_limit: int = _option(
+        131072, "bytes", "size after which a streaming response ends and the client opens the next", _positiveBytes, _integer
+    )
+    cookie_needed: bool | Callable[[IRequest], str] = _option(
+        False,
+        "true or false",
+        "whether to set the JSESSIONID cookie, for balancers that need one; in Python also a callable that is given the request "
+        "and returns the cookie's value",
+        _cookie,
+        _boolean,
+    )
+    sockjs_url: str = _option(
+        "https://cdn.jsdelivr.net/npm/sockjs-client@1/dist/sockjs.min.js",
+        "URL",
+        "where the iframe page loads sockjs-client from; use the same version as your pages",
+        _url,
+        str,
+    )
+    base_url: str | Callable[[IRequest], str] | None = _option(
+        None,
+        "URL",
+        "where clients shall connect instead of the URL that they know, told in info; in Python also a callable that is given the request",
+        _baseURL,
+        str,
+    )
+    encoding: str = _option(
+        "utf-8",
+        "name",
+        "between the bytes of the wrapped protocol and the text of messages: a text codec of Python's, or base64",
+        _encoding,
+        str,
+    )
+    exposed_headers: tuple[str, ...] = _option(
+        _EXPOSED_HEADERS, "names", "headers of the first request that the application may see", _headers, _names
+    )
+    close_timeout: float = _option(
+        5.0, "seconds", "how long the client of a closed WebSocket may take to close it too, before it is cut", _positiveSeconds, _number
+    )
+    proxy_header: str | None = _option(
+        None,
+        "name",
+        "header whose last entry is the client's address, such as x-forwarded-for; name one only behind a proxy of yours that sets it",
+        _headerName,
+        str,
+    )
+
+    def __post_init__(self) -> None:
+        for info in OPTIONS:
+            object.__setattr__(self, info.name, info.checked(getattr(self, info.name)))
+
+    @classmethod
+    def build(cls, options: Options | Mapping[str, Any] | None = None, **settings: Any) -> Options:
+        """
+        Make options of what a user gave.
+
+        @param options: ready options, or a dict of settings; the names of txsockjs 1.x are understood, with a C{DeprecationWarning}.
+
+        @param settings: single settings, which win over C{options}.
+
+        @raise ValueError: when a name or a value is wrong; it says which, and what would be right.
+        """
+        if options is None:
+            base: dict[str, Any] = {}
+        elif isinstance(options, Options):
+            if not settings:
+                return options
+            base = {info.name: getattr(options, info.name) for info in OPTIONS}
+        elif isinstance(options, Mapping):
+            base = _modern(options)
+        else:
+            raise ValueError(f"options must be a dict or an Options, not {options!r}")
+        base.update(_modern(settings))
+        for name in base:
+            if name not in _BY_NAME:
+                raise ValueError(f"there is no option {name!r}{_suggest(str(name), _BY_NAME)}")
+        return cls(**base)
+
+    @classmethod
+    def fromStrings(cls, texts: Mapping[str, str]) -> Options:
+        """
+        Make options of what stood in an endpoint string or on a command line.
+
+        @param texts: names and values as text; the names of txsockjs 1.x are understood.
+
+        @raise ValueError: when a name or a value is wrong.
+        """
+        settings: dict[str, Any] = {}
+        for name, text in texts.items():
+            if name == "websocket":
+                settings[name] = _named(name, _boolean, text)
+                continue
+            info = _BY_NAME.get(_OLD_NAMES.get(name, name))
+            settings[name] = text if info is None else info.parsed(text)
+        return cls.build(settings)
+
+
+class OptionInfo(NamedTuple):
+    """
+    One option, for whatever is derived from the options.
+    """
+
+    name: str
+    default: Any
+    unit: str
+    help: str
+    check: Callable[[object], Any]
+    parse: Callable[[str], Any]
+
+    @property
+    def isFlag(self) -> bool:
+        """
+        Whether the option is either on or off, and off by default.
+        """
+        return self.default is False
+
+    @property
+    def defaultText(self) -> str:
+        """
+        The default as a user would write it.
+        """
+        if self.default is None:
+            return ""
+        if isinstance(self.default, tuple):
+            return ",".join(self.default)
+        if isinstance(self.default, float):
+            return f"{self.default:g}"
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
+
+    def checked(self, value: object) -> Any:
+        """
+        @return: the value as it is kept.
+
+        @raise ValueError: when it is not allowed; the text begins with the option's name.
+        """
+        return _named(self.name, self.check, value)
+
+    def parsed(self, text: str) -> Any:
+        """
+        @return: the value that C{text} stands for.
+
+        @raise ValueError: when it is none; the text begins with the option's name.
+        """
+        return _named(self.name, self.check, _named(self.name, self.parse, text))
+
+
+def _named(name: str, function: Callable[[Any], Any], value: object) -> Any:
+    try:
+        return function(value)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
+
+
+OPTIONS: tuple[OptionInfo, ...] = tuple(
+    OptionInfo(item.name, item.default, *item.metadata["option"]) for item in fields(Options)
+)
+"""
+All options, in the order of their declaration.
+"""
+
+_BY_NAME = {info.name: info for info in OPTIONS}
+
+
+# -- the names of txsockjs 1.x ----------------------------------------------------------------------------------------
+
+_OLD_NAMES = {"heartbeat": "heartbeat_delay", "timeout": "disconnect_delay", "streaming_limit": "response_limit"}
+
+
+def _modern(settings: Mapping[str, Any]) -> dict[str, Any]:
+    modern: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name in _OLD_NAMES:
+            _deprecated(name, f"use {_OLD_NAMES[name]!r}")
+            modern.setdefault(_OLD_NAMES[name], value)
+        elif name == "websocket":
+            _deprecated(name, "name the transports that you want in 'transports'")
+            if not value:
+                names = settings.get("transports", TRANSPORTS)
+                modern["transports"] = tuple(name for name in names if not name.startswith("websocket"))
+        elif name == "transports" and name in modern:
+            pass  # settled together with 'websocket'
+        else:
+            modern[name] = value
+    return modern
+
+
+def _deprecated(name: str, instead: str) -> None:
+    warnings.warn(f"the option {name!r} of txsockjs 1.x is deprecated; {instead}", DeprecationWarning, stacklevel=4)

@@ -1,0 +1,205 @@
+# -*- test-case-name: tests.test_resource -*-
+"""
+L{SockJSResource}: the URLs of one service, and the pages that belong to no session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import re
+import secrets
+from typing import Any, Mapping, Sequence
+
+from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from twisted.web.http import NOT_MODIFIED
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource, Resource
+
+from txsockjs.options import TRANSPORTS, Options
+from txsockjs.service import Service
+from txsockjs.transports import BELOW_SERVICE, BELOW_SESSION, leaves
+from txsockjs.transports.answers import (
+    HTML,
+    JSON,
+    PLAIN,
+    Answer,
+    Leaf,
+    NotFound,
+    allowOrigin,
+    allowPreflight,
+    cacheForAYear,
+    finishEmpty,
+    forbidCaching,
+)
+
+__all__ = ["SockJSResource"]
+
+_IFRAME_NAME = re.compile(rb"iframe[0-9\-.a-z_]*\.html")
+
+_IFRAME_PAGE = """<!DOCTYPE html>
+<html>
+<head>
+  <meta http-equiv="X-UA-Compatible" content="IE=edge" />
+  <meta http-equiv="Content-Type" content="text/html; charset=UTF-8" />
+  <script src="{sockjs_url}"></script>
+  <script>
+    document.domain = document.domain;
+    SockJS.bootstrap_iframe();
+  </script>
+</head>
+<body>
+  <h2>Don't panic!</h2>
+  <p>This is a SockJS hidden iframe. It's used for cross domain magic.</p>
+</body>
+</html>"""
+
+
+class _Greeting(Leaf):
+    """
+    The service's own URL: a sign of life.
+    """
+
+    def answer(self, request: IRequest) -> Answer:
+        request.setHeader(b"content-type", PLAIN)
+        return b"Welcome to SockJS!\n"
+
+
+class _Info(Leaf):
+    """
+    C{/info}: what the service can do. The client times this request, so the answer is at once.
+    """
+
+    methods: Sequence[bytes] = (b"GET", b"HEAD", b"OPTIONS")
+
+    def __init__(self, service: Service) -> None:
+        super().__init__()
+        self._service = service
+
+    def answer(self, request: IRequest) -> Answer:
+        if request.method == b"OPTIONS":
+            return allowPreflight(request, b"GET", self._service.clock)
+        forbidCaching(request)
+        allowOrigin(request)
+        request.setHeader(b"content-type", JSON)
+        return json.dumps(self._facts(request)).encode("ascii")
+
+    def _facts(self, request: IRequest) -> dict[str, object]:
+        options = self._service.options
+        facts: dict[str, object] = {
+            "websocket": "websocket" in options.transports,
+            "cookie_needed": bool(options.cookie_needed),
+            "origins": ["*:*"],
+            "entropy": secrets.randbits(32),
+        }
+        if options.transports != TRANSPORTS:
+            facts["transports"] = options.transports
+        if options.base_url is not None:
+            facts["base_url"] = options.base_url(request) if callable(options.base_url) else options.base_url
+        return facts
+
+
+class _IFrame(Leaf):
+    """
+    C{/iframe*.html}: the page that sockjs-client puts into a hidden frame to be of the service's own origin.
+    """
+
+    def __init__(self, service: Service) -> None:
+        super().__init__()
+        self._clock = service.clock
+        self._page = _IFRAME_PAGE.replace("{sockjs_url}", html.escape(service.options.sockjs_url)).encode("utf-8")
+        self._etag = b'"%s"' % hashlib.sha256(self._page).hexdigest()[:32].encode("ascii")
+
+    def answer(self, request: IRequest) -> Answer:
+        cacheForAYear(request, self._clock)
+        request.setHeader(b"etag", self._etag)
+        known = request.getHeader(b"if-none-match") or b""
+        if self._etag in (tag.strip().removeprefix(b"W/") for tag in known.split(b",")):
+            return finishEmpty(request, NOT_MODIFIED)
+        request.setHeader(b"content-type", HTML)
+        return self._page
+
+
+class SockJSResource(Resource):
+    """
+    A SockJS service, to be hung anywhere in a tree of C{twisted.web} resources.
+
+    Its children, if it is given any, come before the URLs of the service.
+    """
+
+    def __init__(
+        self,
+        factory: IProtocolFactory,
+        options: Options | Mapping[str, Any] | None = None,
+        *,
+        reactor: IReactorTime | None = None,
+        **settings: Any,
+    ) -> None:
+        """
+        @param factory: makes a protocol for every session. Its C{buildProtocol} may return L{None}, which refuses the session.
+
+        @param options: the settings of the service, as L{Options} or a dict.
+
+        @param reactor: where time comes from; the global reactor by default.
+
+        @param settings: single settings, which win over C{options}; see L{Options} for names and defaults.
+
+        @raise ValueError: when there is no such setting, or its value is wrong.
+        """
+        super().__init__()
+        self._service = Service(factory, Options.build(options, **settings), _reactor(reactor))
+        service, on = self._service, self._service.options.transports
+        self._greeting = _Greeting()
+        self._iframe = _IFrame(service)
+        self._pages: dict[bytes, IResource] = {b"": self._greeting, b"info": _Info(service)}
+        self._pages.update(leaves(BELOW_SERVICE, service, on))
+        self._transports = leaves(BELOW_SESSION, service, on)
+        self._notFound = NotFound()
+
+    @property
+    def options(self) -> Options:
+        """
+        The settings of the service.
+        """
+        return self._service.options
+
+    def getChild(self, name: bytes, request: IRequest) -> IResource:
+        """
+        Find what a URL of the service leads to.
+        """
+        below = request.postpath
+        if not below:
+            if _IFRAME_NAME.fullmatch(name):
+                return self._iframe
+            return self._pages.get(name, self._notFound)
+        if len(below) == 2 and _isName(name) and _isName(below[0]):
+            return self._transports.get(below[1], self._notFound)
+        return self._notFound
+
+    def render(self, request: IRequest) -> Answer:
+        """
+        Answer a request for the service's URL without a slash at its end.
+        """
+        return self._greeting.render(request)
+
+    def stop(self) -> None:
+        """
+        Close every session now. Afterwards no delayed call of the service is left, save those of WebSockets that are being closed.
+        """
+        self._service.registry.stop()
+
+
+def _isName(segment: bytes) -> bool:
+    """
+    Whether this may be the server or the session part of a URL.
+    """
+    return bool(segment) and b"." not in segment
+
+
+def _reactor(reactor: IReactorTime | None) -> IReactorTime:
+    if reactor is not None:
+        return reactor
+    from twisted.internet import reactor as theReactor  # late: importing it installs the default one
+
+    return theReactor  # type: ignore[return-value]

@@ -1,0 +1,583 @@
+# -*- test-case-name: tests.test_session -*-
+"""
+The session: everything that decides its fate.
+
+The rules:
+
+  1. A session is NEW until its first receiver is attached, then OPEN, then perhaps CLOSING, and CLOSED for good.
+  2. It has one receiver at most. One that comes while another is attached gets C{c[2010,...]} and ends; the first one stays.
+  3. The first frame is the opening, and only then does the application see its connection. An application that refuses
+     is never connected: the first frame is then the close frame.
+  4. Messages leave in the order in which they were written, as one frame for all that were written in a turn of the
+     reactor or during one delivery. What was written before a close leaves before the close frame.
+  5. A receiver that ends by itself, since its response is full, leaves the session waiting for the next one. The session is lost if
+     none comes within the disconnect delay. That deadline runs while no receiver is attached, and only then.
+  6. A receiver whose connection breaks takes the session with it: messages may be lost, so it can't go on.
+  7. A receiver that has stopped taking data for now is blocked; nothing is sent to it until it takes data again.
+  8. The close frame is said once to the receiver that is attached, or to the next one, and again to everyone who asks until the session
+     is forgotten. A receiver that carries just one session (a WebSocket) then closes too, and the session is over when it is gone.
+  9. The application hears of the end once, last of all, in a turn of its own, whatever happened before.
+ 10. An exception in the application is logged and closes its own session, with code 1011.
+
+          attach            close, crash          close frame said
+    NEW ---------> OPEN -------------------> CLOSING --------------> CLOSED
+     |               |                          |                       ^
+     `---------------+--------------------------+-----------------------'
+       refused        receiver lost, nobody came back, aborted
+
+No reactor is needed to run a session: time comes from the L{Keeper}.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import Any, Callable, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txsockjs.codec import Framing
+from txsockjs.errors import SessionDone, SessionLost
+from txsockjs.timers import Deadlines, Turns
+
+__all__ = [
+    "ANOTHER_RECEIVER",
+    "Application",
+    "GO_AWAY",
+    "INTERRUPTED",
+    "Keeper",
+    "Receiver",
+    "Session",
+    "State",
+]
+
+GO_AWAY = (3000, "Go away!")
+"""The close of an application that names none, and of one that refuses."""
+
+ANOTHER_RECEIVER = (2010, "Another connection still open")
+"""The answer to a second receiver."""
+
+INTERRUPTED = (1002, "Connection interrupted")
+"""The end of a session whose receiver broke, or who was left alone for too long."""
+
+INTERNAL_ERROR = (1011, "Internal error")
+"""The close after an exception in the application."""
+
+HIGH_WATER = 65536
+"""Queued bytes above which a producer of the application is paused, as with Twisted's TCP."""
+
+LOW_WATER = 16384
+"""Queued bytes below which it is resumed."""
+
+_log = Logger()
+
+
+class State(Enum):
+    """
+    Where a session stands.
+    """
+
+    NEW = "new"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Receiver(Protocol):
+    """
+    An open response or WebSocket that takes frames for a session.
+
+    It calls L{Session.receiverLost} when its connection breaks, and L{Session.receiverBlocked} and
+    L{Session.receiverReady} as its connection fills and drains.
+    """
+
+    persistent: bool
+    """Whether the session lives exactly as long as this receiver."""
+
+    def send(self, frame: bytes) -> bool:
+        """
+        Dress and write one frame.
+
+        @return: whether the receiver takes another one. If not it has ended itself.
+        """
+
+    def close(self, code: int, reason: str) -> None:
+        """
+        End in an orderly way after the last frame. A persistent receiver calls L{Session.receiverLost} when it is gone.
+        """
+
+    def abort(self) -> None:
+        """
+        Break the connection.
+        """
+
+    def pauseReading(self) -> None:
+        """
+        Take no more messages from the client for now, where this receiver takes any.
+        """
+
+    def resumeReading(self) -> None:
+        """
+        Take messages again.
+        """
+
+
+class Application(Protocol):
+    """
+    What a session tells its application. Every method but C{lost} may raise; the session copes.
+    """
+
+    def accept(self) -> bool:
+        """
+        @return: whether the application wants this session.
+        """
+
+    def opened(self) -> None:
+        """
+        The session is open.
+        """
+
+    def received(self, message: str) -> None:
+        """
+        One message came.
+        """
+
+    def lost(self, reason: Failure) -> None:
+        """
+        The session is over.
+        """
+
+
+class Keeper(Protocol):
+    """
+    What a session needs of whoever keeps it: its registry.
+    """
+
+    heartbeats: Deadlines[Session]
+    disconnects: Deadlines[Session]
+    turns: Turns[Session]
+
+    def ended(self, session: Session) -> None:
+        """
+        The application has been told of the end of C{session}, or has never wanted it.
+        """
+
+
+class Producer(Protocol):
+    """
+    What may be registered with a session: a push producer has C{pauseProducing} too.
+    """
+
+    def resumeProducing(self) -> None: ...
+
+    def stopProducing(self) -> None: ...
+
+
+class Session:
+    """
+    One session.
+
+    @ivar state: see the rules above.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_application",
+        "_blocked",
+        "_closeAsked",
+        "_closing",
+        "_connected",
+        "_crash",
+        "_flushing",
+        "_framing",
+        "_inbox",
+        "_outcome",
+        "_producer",
+        "_producerPaused",
+        "_queue",
+        "_queuedBytes",
+        "_reading",
+        "_receiver",
+        "_keeper",
+        "_streaming",
+        "_told",
+        "state",
+    )
+
+    def __init__(self, keeper: Keeper, framing: Framing) -> None:
+        self.state = State.NEW
+        self._keeper = keeper
+        self._framing = framing
+        self._application: Application | None = None
+        self._receiver: Receiver | None = None
+        self._blocked = False
+        self._queue: list[bytes] = []
+        self._queuedBytes = 0
+        self._flushing = False
+        self._closeAsked = False
+        self._closing = INTERRUPTED  # what is said to whoever comes after the end
+        self._outcome: Failure | None = None  # what the application is told
+        self._crash: Failure | None = None  # an exception of the application itself, told in place of the outcome
+        self._connected = False
+        self._told = False
+        self._producer: Any = None
+        self._streaming = False
+        self._producerPaused = False
+        self._reading = True
+        self._inbox: deque[tuple[list[str], Deferred[None]]] = deque()
+
+    def bind(self, application: Application) -> None:
+        """
+        Name the application, before the first receiver is attached.
+        """
+        self._application = application
+
+    # -- what receivers do ----------------------------------------------------------------------------------------
+
+    def attach(self, receiver: Receiver) -> None:
+        """
+        A receiving request or a WebSocket came.
+        """
+        if self.state is State.CLOSING:
+            self.flush()  # a close of this very turn unlinks the receiver that is attached
+        if self.state is State.CLOSED:
+            self._bid(receiver, self._closing)
+        elif self._receiver is not None:
+            self._bid(receiver, ANOTHER_RECEIVER)
+        else:
+            self._receiver = receiver
+            self._keeper.disconnects.cancel(self)
+            if self._framing.heartbeat is not None:
+                self._keeper.heartbeats.start(self)
+            if self.state is State.NEW:
+                self._open()
+            self.flush()
+
+    def receiverLost(self, receiver: Receiver, reason: Exception) -> None:
+        """
+        The connection of C{receiver} is gone, and the receiver had not ended by itself.
+
+        @param reason: what it means for the session if it was still attached.
+        """
+        if receiver is not self._receiver:
+            return
+        self._receiver = None
+        if self.state is State.CLOSED:
+            self._keeper.turns.add(self)
+        else:
+            self._end(INTERRUPTED, reason)
+
+    def receiverBlocked(self, receiver: Receiver) -> None:
+        """
+        The connection of C{receiver} is full.
+        """
+        if receiver is self._receiver:
+            self._blocked = True
+            self._regulate()
+
+    def receiverReady(self, receiver: Receiver) -> None:
+        """
+        The connection of C{receiver} takes data again.
+        """
+        if receiver is self._receiver:
+            self._blocked = False
+            self.flush()
+
+    def received(self, messages: list[str]) -> Deferred[None] | None:
+        """
+        Messages came from the client.
+
+        @return: L{None} when the application has taken them, or a L{Deferred} that fires with L{None} when it has: it
+            has paused its intake. What comes for a session that is closing has no taker any more and is dropped.
+        """
+        if self.state is not State.OPEN:
+            return None
+        if self._inbox or not self._reading:
+            taken: Deferred[None] = Deferred()
+            self._inbox.append((messages, taken))
+            return taken
+        rest = self._deliver(messages)
+        self.flush()
+        if not rest:
+            return None
+        taken = Deferred()
+        self._inbox.append((rest, taken))
+        return taken
+
+    # -- what the application does --------------------------------------------------------------------------------
+
+    def send(self, text: str) -> None:
+        """
+        Queue one message. Without effect once the session is closing.
+        """
+        self.sendEncoded(self._framing.encode(text))
+
+    def sendEncoded(self, message: bytes) -> None:
+        """
+        Queue one message that this session's framing has encoded. Without effect once the session is closing.
+        """
+        if self.state is not State.OPEN:
+            return
+        self._queue.append(message)
+        self._queuedBytes += len(message)
+        self._keeper.turns.add(self)
+        if self._queuedBytes > HIGH_WATER:
+            self._regulate()
+
+    def close(self, code: int, reason: str) -> None:
+        """
+        Close in an orderly way, as soon as no producer is registered. Without effect once the session is closing.
+        """
+        if self.state is not State.OPEN or self._closeAsked:
+            return
+        self._closeAsked = True
+        self._closing = (code, reason)
+        if self._producer is None:
+            self._startClosing()
+
+    def abort(self) -> None:
+        """
+        Break the connection and forget what is queued.
+        """
+        if self.state is State.CLOSED and self._receiver is None:
+            return
+        receiver, self._receiver = self._receiver, None
+        if self.state is State.CLOSED:
+            self._keeper.turns.add(self)
+        else:
+            self._end(INTERRUPTED, ConnectionAborted())
+        if receiver is not None:
+            receiver.abort()
+
+    def registerProducer(self, producer: Producer, streaming: bool) -> None:
+        """
+        See L{twisted.internet.interfaces.IConsumer.registerProducer}. The producer belongs to the session and lives through any number
+        of receivers.
+
+        @raise RuntimeError: when one is registered already.
+        """
+        if self._producer is not None:
+            raise RuntimeError(f"can't register {producer!r}: {self._producer!r} is registered and was never unregistered")
+        if self.state is not State.OPEN:
+            producer.stopProducing()
+            return
+        self._producer = producer
+        self._streaming = streaming
+        self._producerPaused = False
+        self._keeper.turns.add(self)
+
+    def unregisterProducer(self) -> None:
+        """
+        See L{twisted.internet.interfaces.IConsumer.unregisterProducer}.
+        """
+        self._producer = None
+        if self.state is State.OPEN and self._closeAsked:
+            self._startClosing()
+
+    def pauseReading(self) -> None:
+        """
+        Deliver no more messages to the application for now.
+        """
+        self._reading = False
+        if self._receiver is not None:
+            self._receiver.pauseReading()
+
+    def resumeReading(self) -> None:
+        """
+        Deliver messages again, from the next turn on.
+        """
+        self._reading = True
+        if self._receiver is not None:
+            self._receiver.resumeReading()
+        if self._inbox:
+            self._keeper.turns.add(self)
+
+    @property
+    def isClosing(self) -> bool:
+        """
+        Whether the session is over, or will be as soon as all is sent.
+        """
+        return self._closeAsked or self.state in (State.CLOSING, State.CLOSED)
+
+    # -- what time does -------------------------------------------------------------------------------------------
+
+    def heartbeatDue(self) -> None:
+        """
+        Nothing was sent for the heartbeat delay.
+        """
+        if self._blocked or self._receiver is None or self._framing.heartbeat is None:
+            # What is blocked is not silent: as soon as it is drained, frames follow.
+            self._keeper.heartbeats.start(self)
+            return
+        self._emit(self._framing.heartbeat)
+
+    def disconnectDue(self) -> None:
+        """
+        Nobody came for the disconnect delay.
+        """
+        if self.state is State.CLOSING and not self._queue:
+            self._end(self._closing, SessionDone(*self._closing))
+        else:
+            self._end(INTERRUPTED, SessionLost(1002, "The client did not come back"))
+
+    def turn(self) -> None:
+        """
+        The turn of the reactor in which something was asked for is over.
+        """
+        while self._inbox and self._reading and self.state is State.OPEN:
+            messages, taken = self._inbox.popleft()
+            rest = self._deliver(messages)
+            if rest:
+                self._inbox.appendleft((rest, taken))
+            else:
+                taken.callback(None)
+        self.flush()
+        if self.state is State.CLOSED and self._receiver is None and not self._told:
+            self._tell()
+
+    # -- how it is done -------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """
+        Send what is queued, if there is a receiver that takes it, and say the close frame if it is its turn.
+        """
+        if self._flushing:
+            return
+        self._flushing = True
+        try:
+            while self._queue and self._receiver is not None and not self._blocked:
+                queue, self._queue, self._queuedBytes = self._queue, [], 0
+                for frame in self._framing.frames(queue):
+                    self._emit(frame)
+        finally:
+            self._flushing = False
+        self._regulate()
+        if self.state is State.CLOSING and not self._queue and self._receiver is not None and not self._blocked:
+            self._sayClose(self._receiver)
+
+    def _open(self) -> None:
+        assert self._application is not None
+        self.state = State.OPEN
+        accepted = self._call(self._application.accept)
+        if not accepted:
+            if self.state is State.OPEN:
+                self._closing = GO_AWAY
+                self._startClosing()
+            return
+        self._connected = True
+        if self._framing.opening is not None:
+            self._emit(self._framing.opening)
+        self._call(self._application.opened)
+
+    def _deliver(self, messages: list[str]) -> list[str]:
+        """
+        Give messages to the application, one by one.
+
+        @return: those that it did not take, since it paused its intake.
+        """
+        assert self._application is not None
+        for index, message in enumerate(messages):
+            if self.state is not State.OPEN:
+                break
+            if not self._reading:
+                return messages[index:]
+            self._call(self._application.received, message)
+        return []
+
+    def _emit(self, frame: bytes) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            return  # it broke while the frame before this one was sent
+        if self._framing.heartbeat is not None:
+            self._keeper.heartbeats.start(self)
+        if not receiver.send(frame) and receiver is self._receiver:
+            self._detach()
+            self._keeper.disconnects.start(self)
+
+    def _detach(self) -> None:
+        self._receiver = None
+        self._blocked = False
+        self._keeper.heartbeats.cancel(self)
+
+    def _bid(self, receiver: Receiver, closing: tuple[int, str]) -> None:
+        frame = self._framing.close(*closing)
+        if frame is None or receiver.send(frame):
+            receiver.close(*closing)
+
+    def _startClosing(self) -> None:
+        self.state = State.CLOSING
+        self._keeper.turns.add(self)
+
+    def _sayClose(self, receiver: Receiver) -> None:
+        # CLOSED before anything is sent: whoever comes next gets the close frame, not 2010.
+        if not receiver.persistent:
+            self._detach()
+        self._end(self._closing, SessionDone(*self._closing))
+        self._bid(receiver, self._closing)
+
+    def _end(self, closing: tuple[int, str], outcome: Exception) -> None:
+        """
+        Be CLOSED; the application is told in a turn of its own, when no receiver is left.
+        """
+        self.state = State.CLOSED
+        self._closing = closing
+        self._outcome = self._crash or Failure(outcome)
+        self._queue.clear()
+        self._queuedBytes = 0
+        self._quiet()
+        self._keeper.turns.add(self)
+
+    def _quiet(self) -> None:
+        self._keeper.heartbeats.cancel(self)
+        self._keeper.disconnects.cancel(self)
+
+    def _tell(self) -> None:
+        assert self._application is not None and self._outcome is not None
+        self._told = True
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            self._call(producer.stopProducing)
+        while self._inbox:
+            self._inbox.popleft()[1].callback(None)
+        if self._connected:
+            self._call(self._application.lost, self._outcome)
+        self._keeper.ended(self)
+
+    def _regulate(self) -> None:
+        """
+        Pause or resume the application's producer, by what is queued and whether the receiver takes data.
+        """
+        producer = self._producer
+        if producer is None or self.state is not State.OPEN:
+            return
+        if not self._streaming:
+            # A pull producer gives once each time it is asked. It is asked at the end of a turn, never from within itself.
+            if not self._queue and not self._blocked and not self._flushing:
+                self._call(producer.resumeProducing)
+        elif self._producerPaused:
+            if self._queuedBytes < LOW_WATER and not self._blocked:
+                self._producerPaused = False
+                self._call(producer.resumeProducing)
+        elif self._queuedBytes > HIGH_WATER or self._blocked:
+            self._producerPaused = True
+            self._call(producer.pauseProducing)
+
+    def _call(self, function: Callable[..., Any], *args: object) -> Any:
+        """
+        Call the application.
+
+        @return: what it returned, or L{None} when it failed, which closes the session.
+        """
+        try:
+            return function(*args)
+        except Exception:
+            failure = Failure()
+            _log.failure("the application failed; its session is closed", failure)
+            if self.state is State.OPEN:
+                self._crash = failure
+                self._closing = INTERNAL_ERROR
+                self._startClosing()
+            return None

@@ -1,0 +1,105 @@
+# -*- test-case-name: tests.test_timers -*-
+"""
+Time in bulk: thousands of sessions share a handful of delayed calls.
+
+All deadlines of one kind lie the same delay ahead when they are set, so they come due in the order in which they were
+set: an ordered dict and one delayed call serve any number of sessions, at the cost of a dict operation to set or clear
+one. A general batching timer, such as txaio's, would cost a delayed call to cancel for each.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Callable, Generic, Hashable, TypeVar
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+__all__ = ["Deadlines", "Turns"]
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Deadlines(Generic[K]):
+    """
+    Deadlines of one kind.
+    """
+
+    def __init__(self, clock: IReactorTime, delay: float, expired: Callable[[K], object]) -> None:
+        """
+        @param clock: where time comes from.
+
+        @param delay: how far ahead every deadline lies, in seconds; 0 means that there are none.
+
+        @param expired: called with the key whose deadline has come; it may set deadlines again. It must not raise.
+        """
+        self._clock = clock
+        self._delay = delay
+        self._expired = expired
+        self._due: OrderedDict[K, float] = OrderedDict()
+        self._call: IDelayedCall | None = None
+        self._running = False
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def start(self, key: K) -> None:
+        """
+        Set the deadline of C{key}, anew if it has one.
+        """
+        if not self._delay:
+            return
+        self._due[key] = self._clock.seconds() + self._delay
+        self._due.move_to_end(key)
+        if self._call is None and not self._running:
+            self._call = self._clock.callLater(self._delay, self._run)
+
+    def cancel(self, key: K) -> None:
+        """
+        Clear the deadline of C{key}, if it has one.
+        """
+        if self._due.pop(key, None) is not None and not self._due and self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _run(self) -> None:
+        now = self._clock.seconds()
+        self._call = None
+        self._running = True  # whatever is set or cleared meanwhile, the delayed call is set once, below
+        while self._due:
+            key, due = next(iter(self._due.items()))
+            if due > now:
+                break
+            del self._due[key]
+            self._expired(key)
+        self._running = False
+        if self._due:
+            self._call = self._clock.callLater(max(0.0, next(iter(self._due.values())) - now), self._run)
+
+
+class Turns(Generic[K]):
+    """
+    What is to be done once when the current turn of the reactor is over: the one flush point of a service.
+    """
+
+    def __init__(self, clock: IReactorTime, run: Callable[[K], object]) -> None:
+        """
+        @param clock: where time comes from.
+
+        @param run: called once with every key that was added in a turn. It must not raise.
+        """
+        self._clock = clock
+        self._run = run
+        self._waiting: dict[K, None] = {}
+
+    def add(self, key: K) -> None:
+        """
+        Ask for a call with C{key} after this turn.
+        """
+        if not self._waiting:
+            self._clock.callLater(0, self._turn)
+        self._waiting[key] = None
+
+    def _turn(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for key in waiting:
+            self._run(key)

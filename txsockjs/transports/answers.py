@@ -1,0 +1,177 @@
+# -*- test-case-name: tests.test_answers -*-
+"""
+The headers and the short answers that the URLs of a service have in common (protocol section "Headers on all of it").
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Callable, Sequence
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web.http import NO_CONTENT, NOT_ALLOWED, NOT_FOUND, datetimeToString
+from twisted.web.iweb import IRequest
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+__all__ = [
+    "Answer",
+    "HTML",
+    "JAVASCRIPT",
+    "JSON",
+    "Leaf",
+    "NotFound",
+    "PLAIN",
+    "allowOrigin",
+    "allowPreflight",
+    "cacheForAYear",
+    "finishEmpty",
+    "forbidCaching",
+    "plainText",
+    "setSessionCookie",
+]
+
+Answer = bytes | int
+"""What C{render} of a resource returns: a body, or C{NOT_DONE_YET}."""
+
+HTML = b"text/html; charset=UTF-8"
+JAVASCRIPT = b"application/javascript; charset=UTF-8"
+JSON = b"application/json; charset=UTF-8"
+PLAIN = b"text/plain; charset=UTF-8"
+
+_YEAR = 31536000
+
+_COOKIE = b"JSESSIONID"
+_COOKIE_VALUE = re.compile(rb"[!#-+\--:<-\[\]-~]{1,256}")  # RFC 6265 section 4.1.1, cookie-octet
+_NO_COOKIE_VALUE = b"dummy"
+
+_log = Logger()
+
+
+def forbidCaching(request: IRequest) -> None:
+    """
+    Nobody may keep this answer.
+    """
+    request.setHeader(b"cache-control", b"no-store, no-cache, no-transform, must-revalidate, max-age=0")
+
+
+def cacheForAYear(request: IRequest, clock: IReactorTime) -> None:
+    """
+    Everybody may keep this answer.
+    """
+    request.setHeader(b"cache-control", b"public, max-age=%d" % _YEAR)
+    request.setHeader(b"expires", datetimeToString(clock.seconds() + _YEAR))
+
+
+def allowOrigin(request: IRequest, nullIsAnyone: bool = False) -> None:
+    """
+    Let pages of other origins read this answer (CORS).
+
+    @param nullIsAnyone: whether the origin C{null} is answered with C{*} rather than itself.
+    """
+    request.setHeader(b"vary", b"Origin")
+    origin = request.getHeader(b"origin")
+    if not origin or (nullIsAnyone and origin == b"null"):
+        request.setHeader(b"access-control-allow-origin", b"*")
+    else:
+        request.setHeader(b"access-control-allow-origin", origin)
+        request.setHeader(b"access-control-allow-credentials", b"true")
+    headers = request.getHeader(b"access-control-request-headers")
+    if headers:
+        request.setHeader(b"access-control-allow-headers", headers)
+
+
+def allowPreflight(request: IRequest, method: bytes, clock: IReactorTime) -> Answer:
+    """
+    Answer the request by which a browser asks whether it may send another one.
+    """
+    cacheForAYear(request, clock)
+    allowOrigin(request)
+    request.setHeader(b"access-control-max-age", b"%d" % _YEAR)
+    request.setHeader(b"access-control-allow-methods", b"OPTIONS, " + method)
+    return finishEmpty(request)
+
+
+def setSessionCookie(request: IRequest, needed: bool | Callable[[IRequest], str]) -> None:
+    """
+    Set the cookie that balancers stick to, if the service needs one.
+
+    The client's own value is sent back when it is a plain cookie value; it is untrusted.
+
+    @param needed: the option C{cookie_needed}.
+    """
+    if not needed:
+        return
+    value = _valueByApplication(request, needed) if callable(needed) else request.getCookie(_COOKIE)
+    if value is None or not _COOKIE_VALUE.fullmatch(value):
+        value = _NO_COOKIE_VALUE
+    request.cookies.append(_COOKIE + b"=" + value + b"; path=/")
+
+
+def _valueByApplication(request: IRequest, value: Callable[[IRequest], str]) -> bytes | None:
+    try:
+        return value(request).encode("ascii")
+    except Exception:
+        _log.failure("the callable of the option cookie_needed failed")
+        return None
+
+
+def plainText(request: IRequest, code: int, text: str) -> bytes:
+    """
+    Answer with a line of text.
+    """
+    request.setResponseCode(code)
+    request.setHeader(b"content-type", PLAIN)
+    return text.encode("utf-8")
+
+
+def finishEmpty(request: IRequest, code: int = NO_CONTENT) -> Answer:
+    """
+    Answer without a body, and without the C{Content-Length} that C{render} would add: RFC 9110 section 8.6 forbids it here.
+    """
+    request.setResponseCode(code)
+    request.finish()
+    return NOT_DONE_YET
+
+
+class NotFound(Resource):
+    """
+    404 for every path below.
+    """
+
+    isLeaf = True
+
+    def render(self, request: IRequest) -> Answer:
+        """
+        @return: a line of text.
+        """
+        return plainText(request, NOT_FOUND, "Not found\n")
+
+
+class Leaf(Resource):
+    """
+    One URL of a service.
+    """
+
+    isLeaf = True
+
+    methods: Sequence[bytes] = (b"GET", b"HEAD")
+    """The methods that it takes."""
+
+    def render(self, request: IRequest) -> Answer:
+        """
+        Answer a method that this URL takes by L{answer}, and any other one by 405.
+        """
+        if request.method in self.methods:
+            return self.answer(request)
+        request.setResponseCode(NOT_ALLOWED)
+        request.setHeader(b"allow", b", ".join(self.methods))
+        request.defaultContentType = None
+        return b""
+
+    def answer(self, request: IRequest) -> Answer:
+        """
+        Answer a request whose method is right.
+        """
+        raise NotImplementedError
