@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, ClassVar, Sequence
+from typing import Any, Callable, ClassVar, Sequence
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet.interfaces import IPushProducer
-from twisted.logger import Logger
 from twisted.web.http import BAD_REQUEST
 from twisted.web.iweb import IRequest
 from twisted.web.server import NOT_DONE_YET
@@ -40,19 +39,16 @@ INVALID_PAYLOAD = 1007
 _VERSION = b"13"
 
 
-class _Quiet(Logger):
+class _Silent:
     """
-    Autobahn warns of what clients do wrong; a server must not fill its log on their behalf.
+    Takes the place of Autobahn's logger, which reports every frame, and warns of what clients do wrong.
     """
 
-    def info(self, format: str | None = None, **kwargs: object) -> None:
-        self.debug(format, **kwargs)
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        return self._drop
 
-    def warn(self, format: str | None = None, **kwargs: object) -> None:
-        self.debug(format, **kwargs)
-
-    def error(self, format: str | None = None, **kwargs: object) -> None:
-        self.debug(format, **kwargs)
+    def _drop(self, *args: object, **kwargs: object) -> None:
+        pass
 
 
 @implementer(IPushProducer)
@@ -64,7 +60,7 @@ class _FramedProtocol(WebSocketServerProtocol):
     @ivar closings: where the closing handshake has its deadline.
     """
 
-    log = _Quiet(namespace="autobahn")
+    log = _Silent()
     persistent = True
     session: Session
     closings: Deadlines[_FramedProtocol]
@@ -235,6 +231,7 @@ class WebSocket(Leaf):
             service.clock, service.options.close_timeout, _FramedProtocol.abort
         )
         self._factory = WebSocketServerFactory(server="", reactor=service.clock)
+        self._factory.log = _Silent()
         # Compression is not offered. Time is kept by us, so Autobahn's own deadlines are off.
         self._factory.setProtocolOptions(
             versions=[13], webStatus=False, failByDrop=False, openHandshakeTimeout=0, closeHandshakeTimeout=0
