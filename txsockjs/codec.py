@@ -28,6 +28,7 @@ __all__ = [
     "PayloadExpected",
     "RAW",
     "SOCKJS",
+    "SharedMessage",
     "decodeMessages",
     "encodeMessage",
     "encodeText",
@@ -189,6 +190,35 @@ class Framing(Protocol):
         """
         The last frame, or L{None} where the connection's own close carries code and reason.
         """
+
+
+class SharedMessage:
+    """
+    One message for many sessions, encoded once for each framing.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._encoded: dict[Framing, bytes] = {}
+        self._prefixed: dict[str, SharedMessage] = {}
+
+    def encoded(self, framing: Framing) -> bytes:
+        """
+        @return: the message as C{framing} encodes it.
+        """
+        encoded = self._encoded.get(framing)
+        if encoded is None:
+            encoded = self._encoded[framing] = framing.encode(self._text)
+        return encoded
+
+    def prefixed(self, prefix: str) -> SharedMessage:
+        """
+        @return: the message with C{prefix} in front; the same one each time.
+        """
+        prefixed = self._prefixed.get(prefix)
+        if prefixed is None:
+            prefixed = self._prefixed[prefix] = SharedMessage(prefix + self._text)
+        return prefixed
 
 
 class _SockJSFraming:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Iterable
+from typing import Iterable, Protocol
 
 from twisted.internet.interfaces import (
     IAddress,
@@ -20,14 +20,49 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txsockjs.codec import SharedMessage
 from txsockjs.encoding import Decoder, Encoding, UnencodableMessage
 from txsockjs.interfaces import ISockJSProtocol, ISockJSTransport, RequestFacts
-from txsockjs.session import GO_AWAY, Producer, Session
+from txsockjs.session import GO_AWAY, Producer
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Link"]
 
 UNENCODABLE = 1007
 """The close code for a message that the service's encoding can't carry (RFC 6455 section 7.4.1)."""
+
+
+class Link(Protocol):
+    """
+    What lies below a connection: a L{txsockjs.session.Session}, or one channel of many in a session.
+    """
+
+    @property
+    def isClosing(self) -> bool:
+        """Whether it is over, or about to be."""
+
+    def send(self, text: str) -> None:
+        """Queue one message."""
+
+    def sendShared(self, message: SharedMessage) -> None:
+        """Queue one message that goes to others as well."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close in an orderly way."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+    def registerProducer(self, producer: Producer, streaming: bool) -> None:
+        """See L{twisted.internet.interfaces.IConsumer.registerProducer}."""
+
+    def unregisterProducer(self) -> None:
+        """See L{twisted.internet.interfaces.IConsumer.unregisterProducer}."""
+
+    def pauseReading(self) -> None:
+        """Deliver no more messages for now."""
+
+    def resumeReading(self) -> None:
+        """Deliver messages again."""
 
 
 @implementer(ISockJSTransport, ITransport, IConsumer, IPushProducer)
@@ -38,7 +73,7 @@ class Connection:
 
     def __init__(
         self,
-        session: Session,
+        link: Link,
         factory: IProtocolFactory,
         encoding: Encoding,
         transportName: str,
@@ -49,7 +84,7 @@ class Connection:
         self.id = secrets.token_hex(8)
         self.transportName = transportName
         self.requestFacts = facts
-        self._session = session
+        self._link = link
         self._factory = factory
         self._encoding = encoding
         self._decoder: Decoder = encoding.decoder()
@@ -59,7 +94,7 @@ class Connection:
         self._takesText = False
 
     def __repr__(self) -> str:
-        return f"<SockJS {self.transportName} {self.id} {self._session.state.value}>"
+        return f"<SockJS {self.transportName} {self.id}{' closing' if self.disconnecting else ''}>"
 
     # -- for the session ------------------------------------------------------------------------------------------
 
@@ -89,7 +124,7 @@ class Connection:
         try:
             data = self._encoding.encode(message)
         except UnencodableMessage as error:
-            self._session.close(UNENCODABLE, f"Encoding {self._encoding.name}: {error}")
+            self._link.close(UNENCODABLE, f"Encoding {self._encoding.name}: {error}")
         else:
             self._protocol.dataReceived(data)
 
@@ -106,14 +141,9 @@ class Connection:
         """
         See L{ISockJSTransport.write}.
         """
-        if isinstance(data, str):
-            self._session.send(self._decoder.encodeText(data))
-        elif isinstance(data, (bytes, bytearray, memoryview)):
-            text = self._decoder.decode(bytes(data))
-            if text is not None:
-                self._session.send(text)
-        else:
-            raise TypeError(f"write takes bytes or str, not {type(data).__name__}")
+        text = _decode(self._decoder, data)
+        if text is not None:
+            self._link.send(text)
 
     def writeSequence(self, iovec: Iterable[bytes | str]) -> None:
         """
@@ -136,17 +166,41 @@ class Connection:
             self.write(message)
 
     @property
+    def encodingName(self) -> str:
+        """
+        The name of the encoding between the protocol's bytes and the text of messages.
+        """
+        return self._encoding.name
+
+    def textOf(self, data: bytes | str) -> str | None:
+        """
+        @param data: what could be given to L{write}; bytes that are whole characters.
+
+        @return: the text of the message, or L{None} if there would be none.
+
+        @raise ValueError: when the bytes can't be decoded.
+        @raise TypeError: see L{write}.
+        """
+        return _decode(self._encoding.decoder(), data, whole=True)
+
+    def writeShared(self, message: SharedMessage) -> None:
+        """
+        Send one message that goes to others as well; see L{txsockjs.broadcast}.
+        """
+        self._link.sendShared(message)
+
+    @property
     def disconnecting(self) -> bool:
         """
         Whether the session is closed or about to be; protocols such as L{twisted.protocols.basic.LineReceiver} look at it.
         """
-        return self._session.isClosing
+        return self._link.isClosing
 
     def loseConnection(self) -> None:
         """
         See L{twisted.internet.interfaces.ITransport.loseConnection}: close the session with the default code and reason.
         """
-        self._session.close(*GO_AWAY)
+        self._link.close(*GO_AWAY)
 
     def close(self, code: int = GO_AWAY[0], reason: str = GO_AWAY[1]) -> None:
         """
@@ -156,13 +210,13 @@ class Connection:
             raise ValueError(f"a close code must be 1000, or 3000 to 4999, not {code!r}")
         if not isinstance(reason, str) or re.search("[\ud800-\udfff]", reason) or len(reason.encode("utf-8")) > 123:
             raise ValueError(f"a close reason must be a text of at most 123 bytes in UTF-8, not {reason!r}")
-        self._session.close(code, reason)
+        self._link.close(code, reason)
 
     def abortConnection(self) -> None:
         """
         See L{ISockJSTransport.abortConnection}.
         """
-        self._session.abort()
+        self._link.abort()
 
     def getPeer(self) -> IAddress:
         """
@@ -182,13 +236,13 @@ class Connection:
         """
         See L{twisted.internet.interfaces.IConsumer.registerProducer}.
         """
-        self._session.registerProducer(producer, streaming)
+        self._link.registerProducer(producer, streaming)
 
     def unregisterProducer(self) -> None:
         """
         See L{twisted.internet.interfaces.IConsumer.unregisterProducer}.
         """
-        self._session.unregisterProducer()
+        self._link.unregisterProducer()
 
     # -- IPushProducer: the protocol's say in how fast the client may send ----------------------------------------
 
@@ -196,16 +250,27 @@ class Connection:
         """
         Deliver no more messages until L{resumeProducing}.
         """
-        self._session.pauseReading()
+        self._link.pauseReading()
 
     def resumeProducing(self) -> None:
         """
         Deliver messages again.
         """
-        self._session.resumeReading()
+        self._link.resumeReading()
 
     def stopProducing(self) -> None:
         """
         Deliver no more messages, and close.
         """
         self.loseConnection()
+
+
+def _decode(decoder: Decoder, data: bytes | str, whole: bool = False) -> str | None:
+    if isinstance(data, str):
+        return decoder.encodeText(data)
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"a message is bytes or str, not {type(data).__name__}")
+    text = decoder.decode(bytes(data))
+    if whole and decoder.pending:
+        raise ValueError("the bytes end within a character of the option encoding")
+    return text

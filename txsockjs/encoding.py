@@ -95,12 +95,12 @@ class _TextDecoder:
     def decode(self, data: bytes) -> str | None:
         try:
             text = self._decoder.decode(data)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:  # some codecs raise no more special one
             self._decoder.reset()
             self.pending = False
             raise ValueError(
-                f"these bytes are not {self._name} ({error.reason} at offset {error.start}); write str, or choose the "
-                f"option encoding='latin-1' or encoding='base64' to carry any bytes"
+                f"these bytes are not {self._name} ({error}); write str, or choose the option encoding='latin-1' or "
+                f"encoding='base64' to carry any bytes"
             ) from None
         self.pending = bool(self._decoder.getstate()[0])
         return text or None
@@ -124,7 +124,7 @@ class _TextEncoding:
     def encode(self, message: str) -> bytes:
         try:
             return message.encode(self.name)
-        except UnicodeEncodeError:
+        except UnicodeError:
             raise UnencodableMessage(f"a message has characters that {self.name} can't encode") from None
 
     def decoder(self) -> Decoder:

@@ -82,15 +82,22 @@ class SockJSFactory(Site):
 class SockJSMultiFactory(Site):
     """
     A site of several services.
+
+    @ivar paths: the paths of the services, such as C{/echo}, in the order in which they were added.
     """
 
-    def __init__(self, *, reactor: IReactorTime | None = None) -> None:
+    def __init__(self, *, reactor: IReactorTime | None = None, root: Resource | None = None) -> None:
         """
         @param reactor: where time comes from; the global reactor by default.
+
+        @param root: what answers the URLs that belong to no service, such as a L{twisted.web.static.File}; by
+            default they are not found.
         """
-        super().__init__(Resource(), reactor=reactor)
+        super().__init__(Resource() if root is None else root, reactor=reactor)
         self._reactor = reactor
+        self._rootIsFree = root is None
         self._services: list[tuple[SockJSResource, IProtocolFactory]] = []
+        self.paths: list[str] = []
 
     def addFactory(
         self,
@@ -104,7 +111,8 @@ class SockJSMultiFactory(Site):
 
         @param factory: makes a protocol for every session.
 
-        @param prefix: where it is mounted, such as C{echo}.
+        @param prefix: where it is mounted, such as C{echo}; C{/} is the site's root, which has room for prefixed
+            services as well.
 
         @param options: see L{SockJSResource.__init__}.
 
@@ -113,10 +121,22 @@ class SockJSMultiFactory(Site):
         @raise ValueError: when a setting is wrong, or the prefix is empty or taken.
         """
         resource = SockJSResource(factory, options, reactor=self._reactor, **settings)
-        mount(self.resource, prefix, resource)
+        if prefix in ("/", b"/"):
+            self._mountAtRoot(resource)
+        else:
+            mount(self.resource, prefix, resource)
         self._services.append((resource, factory))
+        self.paths.append("/" + (prefix if isinstance(prefix, str) else prefix.decode("utf-8", "replace")).strip("/"))
         if self.numPorts:
             factory.doStart()
+
+    def _mountAtRoot(self, resource: SockJSResource) -> None:
+        if not self._rootIsFree:
+            raise ValueError("there is something else at /")
+        for name, child in self.resource.children.items():
+            resource.putChild(name, child)
+        self.resource = resource
+        self._rootIsFree = False
 
     def startFactory(self) -> None:
         """

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import sys
 import warnings
 from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Iterable, Mapping, NamedTuple
@@ -140,6 +141,12 @@ def _headers(value: object) -> tuple[str, ...]:
                 f"credentials; carry a token in a message instead"
             )
     return names
+
+
+def _flag(value: object) -> bool:
+    if value not in (True, False):
+        raise ValueError(f"must be true or false, not {value!r}")
+    return bool(value)
 
 
 def _cookie(value: object) -> bool | Callable[[IRequest], str]:
@@ -281,13 +288,15 @@ class Options:
                 return options
             base = {info.name: getattr(options, info.name) for info in OPTIONS}
         elif isinstance(options, Mapping):
-            base = _modern(options)
+            base = _modern(options, {})
         else:
             raise ValueError(f"options must be a dict or an Options, not {options!r}")
-        base.update(_modern(settings))
+        base.update(_modern(settings, base))
         for name in base:
             if name not in _BY_NAME:
-                raise ValueError(f"there is no option {name!r}{_suggest(str(name), _BY_NAME)}")
+                raise ValueError(
+                    f"there is no option {name!r}{_suggest(str(name), _BY_NAME)}; there are {', '.join(_BY_NAME)}"
+                )
         return cls(**base)
 
     @classmethod
@@ -380,23 +389,30 @@ _BY_NAME = {info.name: info for info in OPTIONS}
 _OLD_NAMES = {"heartbeat": "heartbeat_delay", "timeout": "disconnect_delay", "streaming_limit": "response_limit"}
 
 
-def _modern(settings: Mapping[str, Any]) -> dict[str, Any]:
-    modern: dict[str, Any] = {}
-    for name, value in settings.items():
-        if name in _OLD_NAMES:
-            _deprecated(name, f"use {_OLD_NAMES[name]!r}")
-            modern.setdefault(_OLD_NAMES[name], value)
-        elif name == "websocket":
-            _deprecated(name, "name the transports that you want in 'transports'")
-            if not value:
-                names = settings.get("transports", TRANSPORTS)
-                modern["transports"] = tuple(name for name in names if not name.startswith("websocket"))
-        elif name == "transports" and name in modern:
-            pass  # settled together with 'websocket'
-        else:
-            modern[name] = value
+def _modern(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    @param base: what was given before, by today's names; C{settings} are about to win over it.
+    """
+    modern: dict[str, Any] = {name: value for name, value in settings.items() if name not in _OLD_NAMES}
+    for old, name in _OLD_NAMES.items():
+        if old in settings:
+            _deprecated(old, f"use {name!r}")
+            modern.setdefault(name, settings[old])
+    if "websocket" in settings:
+        _deprecated("websocket", "name the transports that you want in 'transports'")
+        if not _named("websocket", _flag, modern.pop("websocket")):
+            names = modern.get("transports", base.get("transports", TRANSPORTS))
+            modern["transports"] = [
+                name for name in _named("transports", _nameList, names) if not name.startswith("websocket")
+            ]
     return modern
 
 
 def _deprecated(name: str, instead: str) -> None:
-    warnings.warn(f"the option {name!r} of txsockjs 1.x is deprecated; {instead}", DeprecationWarning, stacklevel=4)
+    # The warning belongs to the line of the user's own that gave the option: others are hidden by default.
+    level = 2
+    while sys._getframe(level).f_globals.get("__name__", "").partition(".")[0] == "txsockjs":
+        level += 1
+    warnings.warn(
+        f"the option {name!r} of txsockjs 1.x is deprecated; {instead}", DeprecationWarning, stacklevel=level + 1
+    )

@@ -81,6 +81,7 @@ class Registry:
             if session.state is not State.CLOSED:
                 session.abort()
                 session.turn()
+        self.turns.finish()
         for session in list(self._names):
             self._over.cancel(session)
             self._forget(session)

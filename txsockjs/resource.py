@@ -19,6 +19,7 @@ from twisted.web.resource import IResource, Resource
 
 from txsockjs.options import TRANSPORTS, Options
 from txsockjs.service import Service
+from txsockjs.timers import chooseClock
 from txsockjs.transports import BELOW_SERVICE, BELOW_SESSION, leaves
 from txsockjs.transports.answers import (
     HTML,
@@ -148,7 +149,7 @@ class SockJSResource(Resource):
         @raise ValueError: when there is no such setting, or its value is wrong.
         """
         super().__init__()
-        self._service = Service(factory, Options.build(options, **settings), _reactor(reactor))
+        self._service = Service(factory, Options.build(options, **settings), chooseClock(reactor))
         service, on = self._service, self._service.options.transports
         self._greeting = _Greeting()
         self._iframe = _IFrame(service)
@@ -195,11 +196,3 @@ def _isName(segment: bytes) -> bool:
     Whether this may be the server or the session part of a URL.
     """
     return bool(segment) and b"." not in segment
-
-
-def _reactor(reactor: IReactorTime | None) -> IReactorTime:
-    if reactor is not None:
-        return reactor
-    from twisted.internet import reactor as theReactor  # late: importing it installs the default one
-
-    return theReactor  # type: ignore[return-value]

@@ -10,14 +10,18 @@ The rules:
      is never connected: the first frame is then the close frame.
   4. Messages leave in the order in which they were written, as one frame for all that were written in a turn of the
      reactor or during one delivery. What was written before a close leaves before the close frame.
-  5. A receiver that ends by itself, since its response is full, leaves the session waiting for the next one. The session is lost if
-     none comes within the disconnect delay. That deadline runs while no receiver is attached, and only then.
+  5. A receiver that takes no more, since its response is full, is unlinked and then closed; the session waits for the next one, which
+     may come that very moment. The session is lost if none comes within the disconnect delay. That deadline runs while no receiver
+     is attached, and only then.
   6. A receiver whose connection breaks takes the session with it: messages may be lost, so it can't go on.
   7. A receiver that has stopped taking data for now is blocked; nothing is sent to it until it takes data again.
   8. The close frame is said once to the receiver that is attached, or to the next one, and again to everyone who asks until the session
      is forgotten. A receiver that carries just one session (a WebSocket) then closes too, and the session is over when it is gone.
   9. The application hears of the end once, last of all, in a turn of its own, whatever happened before.
  10. An exception in the application is logged and closes its own session, with code 1011.
+ 11. Messages of the client are delivered in the order in which they came. Those that come while the application has paused its intake
+     wait for it. Those that it has not taken when the session stops being OPEN are dropped, and the intake is not paused any more,
+     so that the end of a connection is seen.
 
           attach            close, crash          close frame said
     NEW ---------> OPEN -------------------> CLOSING --------------> CLOSED
@@ -39,7 +43,7 @@ from twisted.internet.error import ConnectionAborted
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txsockjs.codec import Framing
+from txsockjs.codec import Framing, SharedMessage
 from txsockjs.errors import SessionDone, SessionLost
 from txsockjs.timers import Deadlines, Turns
 
@@ -65,6 +69,9 @@ INTERRUPTED = (1002, "Connection interrupted")
 
 INTERNAL_ERROR = (1011, "Internal error")
 """The close after an exception in the application."""
+
+FULL = (1000, "")
+"""What a receiver that takes no more is closed with, while its session goes on."""
 
 HIGH_WATER = 65536
 """Queued bytes above which a producer of the application is paused, as with Twisted's TCP."""
@@ -101,12 +108,16 @@ class Receiver(Protocol):
         """
         Dress and write one frame.
 
-        @return: whether the receiver takes another one. If not it has ended itself.
+        @return: whether the receiver takes another one. If not, it is closed next.
         """
 
     def close(self, code: int, reason: str) -> None:
         """
         End in an orderly way after the last frame. A persistent receiver calls L{Session.receiverLost} when it is gone.
+
+        @param code: the close code, for a receiver whose connection's own close carries it.
+
+        @param reason: the close reason, likewise.
         """
 
     def abort(self) -> None:
@@ -203,7 +214,6 @@ class Session:
         "_receiver",
         "_keeper",
         "_streaming",
-        "_told",
         "state",
     )
 
@@ -222,12 +232,11 @@ class Session:
         self._outcome: Failure | None = None  # what the application is told
         self._crash: Failure | None = None  # an exception of the application itself, told in place of the outcome
         self._connected = False
-        self._told = False
         self._producer: Any = None
         self._streaming = False
         self._producerPaused = False
         self._reading = True
-        self._inbox: deque[tuple[list[str], Deferred[None]]] = deque()
+        self._inbox: deque[tuple[str, Deferred[None] | None]] = deque()  # the last message of each batch has the Deferred
 
     def bind(self, application: Application) -> None:
         """
@@ -293,19 +302,16 @@ class Session:
         @return: L{None} when the application has taken them, or a L{Deferred} that fires with L{None} when it has: it
             has paused its intake. What comes for a session that is closing has no taker any more and is dropped.
         """
-        if self.state is not State.OPEN:
+        if self.state is not State.OPEN or not messages:
             return None
-        if self._inbox or not self._reading:
-            taken: Deferred[None] = Deferred()
-            self._inbox.append((messages, taken))
-            return taken
-        rest = self._deliver(messages)
-        self.flush()
-        if not rest:
-            return None
-        taken = Deferred()
-        self._inbox.append((rest, taken))
-        return taken
+        waiting = bool(self._inbox)
+        taken: Deferred[None] = Deferred()
+        self._inbox.extend((message, None) for message in messages[:-1])
+        self._inbox.append((messages[-1], taken))
+        if not waiting:
+            self._deliver()
+            self.flush()
+        return None if taken.called else taken
 
     # -- what the application does --------------------------------------------------------------------------------
 
@@ -313,19 +319,15 @@ class Session:
         """
         Queue one message. Without effect once the session is closing.
         """
-        self.sendEncoded(self._framing.encode(text))
+        if self.state is State.OPEN:
+            self._enqueue(self._framing.encode(text))
 
-    def sendEncoded(self, message: bytes) -> None:
+    def sendShared(self, message: SharedMessage) -> None:
         """
-        Queue one message that this session's framing has encoded. Without effect once the session is closing.
+        Queue one message that goes to other sessions as well. Without effect once the session is closing.
         """
-        if self.state is not State.OPEN:
-            return
-        self._queue.append(message)
-        self._queuedBytes += len(message)
-        self._keeper.turns.add(self)
-        if self._queuedBytes > HIGH_WATER:
-            self._regulate()
+        if self.state is State.OPEN:
+            self._enqueue(message.encoded(self._framing))
 
     def close(self, code: int, reason: str) -> None:
         """
@@ -379,8 +381,10 @@ class Session:
 
     def pauseReading(self) -> None:
         """
-        Deliver no more messages to the application for now.
+        Deliver no more messages to the application for now. Without effect once the session is closing.
         """
+        if self.state is not State.OPEN:
+            return
         self._reading = False
         if self._receiver is not None:
             self._receiver.pauseReading()
@@ -408,10 +412,11 @@ class Session:
         """
         Nothing was sent for the heartbeat delay.
         """
-        if self._blocked or self._receiver is None or self._framing.heartbeat is None:
+        if self._blocked:
             # What is blocked is not silent: as soon as it is drained, frames follow.
             self._keeper.heartbeats.start(self)
             return
+        assert self._framing.heartbeat is not None
         self._emit(self._framing.heartbeat)
 
     def disconnectDue(self) -> None:
@@ -427,15 +432,9 @@ class Session:
         """
         The turn of the reactor in which something was asked for is over.
         """
-        while self._inbox and self._reading and self.state is State.OPEN:
-            messages, taken = self._inbox.popleft()
-            rest = self._deliver(messages)
-            if rest:
-                self._inbox.appendleft((rest, taken))
-            else:
-                taken.callback(None)
+        self._deliver()
         self.flush()
-        if self.state is State.CLOSED and self._receiver is None and not self._told:
+        if self.state is State.CLOSED and self._receiver is None and self._application is not None:
             self._tell()
 
     # -- how it is done -------------------------------------------------------------------------------------------
@@ -450,13 +449,32 @@ class Session:
         try:
             while self._queue and self._receiver is not None and not self._blocked:
                 queue, self._queue, self._queuedBytes = self._queue, [], 0
-                for frame in self._framing.frames(queue):
+                frames = self._framing.frames(queue)
+                for position, frame in enumerate(frames):
+                    if self._receiver is None or self._blocked:
+                        self._putBack(frames[position:])
+                        break
                     self._emit(frame)
         finally:
             self._flushing = False
         self._regulate()
         if self.state is State.CLOSING and not self._queue and self._receiver is not None and not self._blocked:
             self._sayClose(self._receiver)
+
+    def _enqueue(self, message: bytes) -> None:
+        self._queue.append(message)
+        self._queuedBytes += len(message)
+        self._keeper.turns.add(self)
+        if self._queuedBytes > HIGH_WATER:
+            self._regulate()
+
+    def _putBack(self, frames: list[bytes]) -> None:
+        """
+        Wait with frames that the receiver did not take. Where several frames were made of the queue, each is one message.
+        """
+        if self.state is not State.CLOSED:
+            self._queue[:0] = frames
+            self._queuedBytes += sum(map(len, frames))
 
     def _open(self) -> None:
         assert self._application is not None
@@ -472,30 +490,28 @@ class Session:
             self._emit(self._framing.opening)
         self._call(self._application.opened)
 
-    def _deliver(self, messages: list[str]) -> list[str]:
+    def _deliver(self) -> None:
         """
-        Give messages to the application, one by one.
-
-        @return: those that it did not take, since it paused its intake.
+        Give messages to the application, until it pauses its intake. Once it takes no more, drop the rest.
         """
-        assert self._application is not None
-        for index, message in enumerate(messages):
-            if self.state is not State.OPEN:
-                break
-            if not self._reading:
-                return messages[index:]
-            self._call(self._application.received, message)
-        return []
+        while self._inbox and (self._reading or self.state is not State.OPEN):
+            message, taken = self._inbox.popleft()
+            if self.state is State.OPEN:
+                assert self._application is not None
+                self._call(self._application.received, message)
+            if taken is not None:
+                taken.callback(None)
 
     def _emit(self, frame: bytes) -> None:
         receiver = self._receiver
         if receiver is None:
-            return  # it broke while the frame before this one was sent
+            return  # it broke while the application was asked
         if self._framing.heartbeat is not None:
             self._keeper.heartbeats.start(self)
         if not receiver.send(frame) and receiver is self._receiver:
             self._detach()
             self._keeper.disconnects.start(self)
+            receiver.close(*FULL)  # last: the client's next request may be waiting behind this response
 
     def _detach(self) -> None:
         self._receiver = None
@@ -504,12 +520,15 @@ class Session:
 
     def _bid(self, receiver: Receiver, closing: tuple[int, str]) -> None:
         frame = self._framing.close(*closing)
-        if frame is None or receiver.send(frame):
-            receiver.close(*closing)
+        if frame is not None:
+            receiver.send(frame)
+        receiver.close(*closing)
 
     def _startClosing(self) -> None:
         self.state = State.CLOSING
         self._keeper.turns.add(self)
+        if not self._reading:
+            self.resumeReading()
 
     def _sayClose(self, receiver: Receiver) -> None:
         # CLOSED before anything is sent: whoever comes next gets the close frame, not 2010.
@@ -536,14 +555,14 @@ class Session:
 
     def _tell(self) -> None:
         assert self._application is not None and self._outcome is not None
-        self._told = True
+        # A session that is over may be remembered for a while; what belongs to the application is let go at once.
+        application, self._application = self._application, None
         producer, self._producer = self._producer, None
+        outcome, self._outcome, self._crash = self._outcome, None, None
         if producer is not None:
             self._call(producer.stopProducing)
-        while self._inbox:
-            self._inbox.popleft()[1].callback(None)
         if self._connected:
-            self._call(self._application.lost, self._outcome)
+            self._call(application.lost, outcome)
         self._keeper.ended(self)
 
     def _regulate(self) -> None:

@@ -14,7 +14,7 @@ from typing import Callable, Generic, Hashable, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-__all__ = ["Deadlines", "Turns"]
+__all__ = ["Deadlines", "Turns", "chooseClock"]
 
 K = TypeVar("K", bound=Hashable)
 
@@ -90,16 +90,37 @@ class Turns(Generic[K]):
         self._clock = clock
         self._run = run
         self._waiting: dict[K, None] = {}
+        self._call: IDelayedCall | None = None
 
     def add(self, key: K) -> None:
         """
         Ask for a call with C{key} after this turn.
         """
-        if not self._waiting:
-            self._clock.callLater(0, self._turn)
+        if self._call is None:
+            self._call = self._clock.callLater(0, self._turn)
         self._waiting[key] = None
 
+    def finish(self) -> None:
+        """
+        Do now what was asked for, and what is asked for meanwhile; no delayed call is left.
+        """
+        while self._call is not None:
+            self._call.cancel()
+            self._turn()
+
     def _turn(self) -> None:
+        self._call = None
         waiting, self._waiting = self._waiting, {}
         for key in waiting:
             self._run(key)
+
+
+def chooseClock(reactor: IReactorTime | None) -> IReactorTime:
+    """
+    @return: C{reactor}, or the global one for L{None}.
+    """
+    if reactor is not None:
+        return reactor
+    from twisted.internet import reactor as theReactor  # late: importing it installs the default one
+
+    return theReactor  # type: ignore[return-value]

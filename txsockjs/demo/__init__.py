@@ -15,26 +15,40 @@ from twisted.web.resource import Resource
 from twisted.web.static import Data
 
 from txsockjs.demo.services import standardServices
+from txsockjs.factory import SockJSMultiFactory
 from txsockjs.options import Options
-from txsockjs.resource import SockJSResource
 
-__all__ = ["makeRoot"]
+__all__ = ["makeRoot", "makeSite"]
 
 
-def makeRoot(reactor: IReactorTime | None = None, **settings: Any) -> Resource:
+def makeSite(
+    reactor: IReactorTime | None = None, root: Resource | None = None, **settings: Any
+) -> SockJSMultiFactory:
     """
-    Make the resource of C{/}.
+    Make the site of the demo.
 
     @param reactor: where time comes from; the global reactor by default.
+
+    @param root: what answers the URLs that belong to no service; by default there is the page at C{/}, and nothing else.
 
     @param settings: settings for all services, which yield to those that a service is there to show.
 
     @raise ValueError: when there is no such setting, or its value is wrong.
     """
-    root = Resource()
+    options = Options.build(settings)
+    site = SockJSMultiFactory(reactor=reactor, root=root)
     for prefix, factory, own in standardServices(reactor):
-        root.putChild(prefix.encode("ascii"), SockJSResource(factory, Options.build(settings), reactor=reactor, **own))
-    page = files(__name__).joinpath("index.html").read_text("utf-8")
-    page = page.replace("{{sockjs_url}}", html.escape(Options.build(settings).sockjs_url))
-    root.putChild(b"", Data(page.encode("utf-8"), "text/html; charset=UTF-8"))
+        site.addFactory(factory, prefix, options, **own)
+    if root is None:
+        page = files(__name__).joinpath("index.html").read_text("utf-8")
+        page = page.replace("{{sockjs_url}}", html.escape(options.sockjs_url))
+        site.resource.putChild(b"", Data(page.encode("utf-8"), "text/html; charset=UTF-8"))
+    return site
+
+
+def makeRoot(reactor: IReactorTime | None = None, **settings: Any) -> Resource:
+    """
+    Make the resource of C{/}, for a site of your own. See L{makeSite}.
+    """
+    root: Resource = makeSite(reactor, **settings).resource
     return root

@@ -12,7 +12,9 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txsockjs.broadcast import broadcast
 from txsockjs.interfaces import ISockJSProtocol
+from txsockjs.timers import chooseClock
 
 __all__ = ["Amplify", "Broadcast", "Close", "Echo", "Ticker", "standardServices"]
 
@@ -105,8 +107,7 @@ class Broadcast(Protocol):
         """
         Send it to all.
         """
-        for member in self.factory.members:
-            member.transport.write(message)
+        broadcast(message, self.factory.members)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -132,17 +133,12 @@ class _TickerFactory(Factory):
     """
 
     def __init__(self, clock: IReactorTime | None) -> None:
-        if clock is None:
-            from twisted.internet import reactor  # late: importing it installs the default one
-
-            clock = reactor  # type: ignore[assignment]
-        self._clock = clock
+        self._clock = chooseClock(clock)
 
     def buildProtocol(self, addr: object) -> Ticker:
         """
         @return: a new ticker.
         """
-        assert self._clock is not None
         return Ticker(self._clock)
 
 

@@ -161,8 +161,10 @@ class Leaf(Resource):
 
     def render(self, request: IRequest) -> Answer:
         """
-        Answer a method that this URL takes by L{answer}, and any other one by 405.
+        Answer a method that this URL takes by L{answer}, and any other one by 405. Who is gone gets no answer.
         """
+        if request.channel is None:
+            return NOT_DONE_YET  # its client went away before it was its turn, for instance behind a slow login
         if request.method in self.methods:
             return self.answer(request)
         request.setResponseCode(NOT_ALLOWED)

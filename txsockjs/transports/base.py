@@ -72,16 +72,16 @@ class HTTPReceiver:
         data = self._dress(frame)
         self._request.write(data)
         self._left -= len(data)
-        if self._left > 0:
-            return True
-        self._finish()
-        return False
+        return self._left > 0
 
     def close(self, code: int, reason: str) -> None:
         """
         See L{txsockjs.session.Receiver.close}.
         """
-        self._finish()
+        request, self._request = self._request, None
+        if request is not None:
+            request.unregisterProducer()
+            request.finish()
 
     def abort(self) -> None:
         """
@@ -120,12 +120,6 @@ class HTTPReceiver:
         """
         Nothing: the loss of the connection follows.
         """
-
-    def _finish(self) -> None:
-        request, self._request = self._request, None
-        if request is not None:
-            request.unregisterProducer()
-            request.finish()
 
     def _lost(self, reason: Failure) -> None:
         self._request = None

@@ -71,7 +71,9 @@ class _FramedProtocol(WebSocketServerProtocol):
         """
         See L{txsockjs.session.Receiver.send}.
         """
-        self.sendMessage(frame)
+        # While the closing handshake of the client is under way nothing can be sent; the session hears of its end soon.
+        if self.state == self.STATE_OPEN:
+            self.sendMessage(frame)
         return True
 
     def close(self, code: int, reason: str) -> None:

@@ -1,0 +1,40 @@
+# -*- test-case-name: tests.test_broadcast -*-
+"""
+One message to many.
+"""
+
+from __future__ import annotations
+
+from typing import Iterable
+
+from twisted.internet.interfaces import IProtocol, ITransport
+
+from txsockjs.codec import SharedMessage
+from txsockjs.connection import Connection
+
+__all__ = ["broadcast"]
+
+
+def broadcast(message: bytes | str, targets: Iterable[IProtocol | ITransport]) -> None:
+    """
+    Send one message to many. It is encoded once for all sessions that take it in the same form.
+
+    @param message: what C{write} of each target takes.
+
+    @param targets: transports, or protocols whose transports are meant. Those of other kinds than SockJS get it by their C{write}.
+
+    @raise ValueError: when the bytes can't be decoded in the encoding of a target.
+    """
+    shared: dict[str, SharedMessage | None] = {}
+    for target in list(targets):
+        transport = target if hasattr(target, "write") else target.transport  # type: ignore[union-attr]
+        if not isinstance(transport, Connection):
+            transport.write(message)
+            continue
+        encoding = transport.encodingName
+        if encoding not in shared:
+            text = transport.textOf(message)
+            shared[encoding] = None if text is None else SharedMessage(text)
+        prepared = shared[encoding]
+        if prepared is not None:
+            transport.writeShared(prepared)

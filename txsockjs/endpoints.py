@@ -1,0 +1,104 @@
+# -*- test-case-name: tests.test_endpoints -*-
+"""
+Endpoint strings: C{sockjs:tcp\\:8081:heartbeat_delay=10} listens as C{tcp:8081} does, and speaks SockJS.
+
+Twisted may import this module for any endpoint string, so what is heavy is imported when a C{sockjs:} string has come.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Mapping
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamServerEndpoint,
+    IStreamServerEndpointStringParser,
+)
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from txsockjs.options import Options
+
+__all__ = ["SockJSServerEndpoint", "SockJSServerParser"]
+
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class SockJSServerParser:
+    """
+    Makes endpoints of strings.
+    """
+
+    prefix = "sockjs"
+
+    def parseStreamServer(self, reactor: Any, *args: str, **options: str) -> SockJSServerEndpoint:
+        """
+        @param args: the description of the endpoint that does the listening, such as C{tcp:8081}, and nothing else.
+
+        @param options: the options of the service, by their names in L{txsockjs.options.Options}.
+
+        @raise ValueError: when there is no such option, or its value is wrong, or when there is not one description.
+        """
+        from twisted.internet.endpoints import serverFromString
+
+        from txsockjs.options import Options
+
+        descriptions = list(args)
+        settings = {}
+        for name, value in options.items():
+            # A description whose own "=" is not escaped is taken for an option; the colon in its "name" tells.
+            if ":" in name:
+                descriptions.append(f"{name}={value}")
+            else:
+                settings[name] = value
+        if len(descriptions) != 1:
+            raise ValueError(
+                r"sockjs: takes the description of one endpoint, with its colons escaped, as in "
+                rf"sockjs:tcp\:8081:encoding=latin-1, not {len(descriptions)}: {', '.join(descriptions) or 'none'}"
+            )
+        ready = Options.fromStrings(settings)
+        return SockJSServerEndpoint(serverFromString(reactor, descriptions[0]), ready, reactor=reactor)
+
+
+@implementer(IStreamServerEndpoint)
+class SockJSServerEndpoint:
+    """
+    Listens for another endpoint, and speaks SockJS on its connections.
+    """
+
+    def __init__(
+        self,
+        endpoint: IStreamServerEndpoint,
+        options: Options | Mapping[str, Any] | None = None,
+        *,
+        reactor: IReactorTime | None = None,
+        **settings: Any,
+    ) -> None:
+        """
+        @param endpoint: does the listening.
+
+        @param options: see L{txsockjs.resource.SockJSResource}.
+
+        @param reactor: where time comes from; the global reactor by default.
+
+        @param settings: see L{txsockjs.resource.SockJSResource}.
+
+        @raise ValueError: when there is no such setting, or its value is wrong.
+        """
+        from txsockjs.options import Options
+
+        self._endpoint = endpoint
+        self._options = Options.build(options, **settings)
+        self._reactor = reactor
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """
+        Serve a factory as the one service, at C{/}.
+        """
+        from txsockjs.factory import SockJSFactory
+
+        site = SockJSFactory(protocolFactory, self._options, reactor=self._reactor)
+        return self._endpoint.listen(site)  # type: ignore[return-value]

@@ -1,0 +1,27 @@
+# -*- test-case-name: tests.test_utils -*-
+"""
+Names of txsockjs 1.x.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Iterable
+
+from twisted.internet.interfaces import IProtocol, ITransport
+
+from txsockjs.broadcast import broadcast as _broadcast
+
+__all__ = ["broadcast"]
+
+
+def broadcast(message: bytes | str, targets: Iterable[IProtocol | ITransport], encoding: str | None = None) -> None:
+    """
+    See L{txsockjs.broadcast.broadcast}.
+
+    @param encoding: ignored; the service's own encoding counts.
+    """
+    warnings.warn(
+        "txsockjs.utils.broadcast is deprecated; use txsockjs.broadcast.broadcast", DeprecationWarning, stacklevel=2
+    )
+    _broadcast(message, targets)
