@@ -5,9 +5,8 @@ One message to many.
 
 from __future__ import annotations
 
-from typing import Iterable
-
-from twisted.internet.interfaces import IProtocol, ITransport
+from collections.abc import Iterable
+from typing import Any
 
 from txsockjs.codec import SharedMessage
 from txsockjs.connection import Connection
@@ -15,7 +14,7 @@ from txsockjs.connection import Connection
 __all__ = ["broadcast"]
 
 
-def broadcast(message: bytes | str, targets: Iterable[IProtocol | ITransport]) -> None:
+def broadcast(message: bytes | str, targets: Iterable[Any]) -> None:
     """
     Send one message to many. It is encoded once for all sessions that take it in the same form.
 
@@ -27,7 +26,7 @@ def broadcast(message: bytes | str, targets: Iterable[IProtocol | ITransport]) -
     """
     shared: dict[str, SharedMessage | None] = {}
     for target in list(targets):
-        transport = target if hasattr(target, "write") else target.transport  # type: ignore[union-attr]
+        transport: Any = target if hasattr(target, "write") else target.transport
         if not isinstance(transport, Connection):
             transport.write(message)
             continue

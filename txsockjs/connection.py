@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Iterable, Protocol
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import (
     IAddress,
@@ -232,7 +233,7 @@ class Connection:
 
     # -- IConsumer ------------------------------------------------------------------------------------------------
 
-    def registerProducer(self, producer: Producer, streaming: bool) -> None:
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
         """
         See L{twisted.internet.interfaces.IConsumer.registerProducer}.
         """

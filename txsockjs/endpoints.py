@@ -7,7 +7,8 @@ Twisted may import this module for any endpoint string, so what is heavy is impo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
@@ -34,7 +35,7 @@ class SockJSServerParser:
 
     prefix = "sockjs"
 
-    def parseStreamServer(self, reactor: Any, *args: str, **options: str) -> SockJSServerEndpoint:
+    def parseStreamServer(self, reactor: Any, *args: Any, **options: Any) -> SockJSServerEndpoint:
         """
         @param args: the description of the endpoint that does the listening, such as C{tcp:8081}, and nothing else.
 
@@ -101,4 +102,4 @@ class SockJSServerEndpoint:
         from txsockjs.factory import SockJSFactory
 
         site = SockJSFactory(protocolFactory, self._options, reactor=self._reactor)
-        return self._endpoint.listen(site)  # type: ignore[return-value]
+        return self._endpoint.listen(site)

@@ -8,8 +8,9 @@ transport of its own, with the protocol of the factory that was added under that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Mapping
+from typing import Any
 
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IPushProducer, IReactorTime
@@ -176,7 +177,7 @@ class _MultiplexProtocol(Protocol):
     """
 
     factory: _MultiplexFactory
-    transport: Connection  # type: ignore[assignment]
+    transport: Connection
 
     def __init__(self) -> None:
         self.channels: dict[str, _Channel] = {}
@@ -282,7 +283,7 @@ class _MultiplexFactory(Factory):
     Knows the sessions of a service.
     """
 
-    protocol = _MultiplexProtocol
+    protocol = _MultiplexProtocol  # type: ignore[assignment]
 
     def __init__(self, resource: SockJSMultiplexResource, encoding: Encoding, clock: IReactorTime) -> None:
         self.resource = resource

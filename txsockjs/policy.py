@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
 from txsockjs.interfaces import RequestFacts
 from txsockjs.options import Options
@@ -22,13 +22,13 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _header(request: IRequest, name: str) -> str | None:
+def _header(request: Request, name: str) -> str | None:
     values = request.requestHeaders.getRawHeaders(name.encode("ascii"))
     # RFC 9110 section 5.3: lines of the same name are one list.
     return None if values is None else ", ".join(value.decode("latin-1") for value in values)
 
 
-def requestFacts(request: IRequest, depth: int, options: Options) -> RequestFacts:
+def requestFacts(request: Request, depth: int, options: Options) -> RequestFacts:
     """
     @param request: the request that opens a session.
 
@@ -41,14 +41,15 @@ def requestFacts(request: IRequest, depth: int, options: Options) -> RequestFact
         value = _header(request, name)
         if value is not None:
             headers[name] = value
-    base = (request.prepath + request.postpath)[:-depth]
+    segments: list[bytes] = [*(request.prepath or ()), *(request.postpath or ())]
+    base = segments[:-depth]
     # Not request.args: for a POST that has the fields of a form as well.
     query = request.uri.partition(b"?")[2].decode("latin-1")
     args = {name: tuple(values) for name, values in parse_qs(query, keep_blank_values=True).items()}
     return RequestFacts("/" + "/".join(map(_text, base)), args, headers)
 
 
-def peerOf(request: IRequest, options: Options) -> IAddress:
+def peerOf(request: Request, options: Options) -> IAddress:
     """
     @return: the address of the client: that of the connection, or the one that the header of the option C{proxy_header} names. A header
         without a plain IP address at its end is ignored.

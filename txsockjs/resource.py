@@ -14,7 +14,7 @@ from typing import Any, Mapping, Sequence
 
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.web.http import NOT_MODIFIED
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 from twisted.web.resource import IResource, Resource
 
 from txsockjs.options import TRANSPORTS, Options
@@ -62,7 +62,7 @@ class _Greeting(Leaf):
     The service's own URL: a sign of life.
     """
 
-    def answer(self, request: IRequest) -> Answer:
+    def answer(self, request: Request) -> Answer:
         request.setHeader(b"content-type", PLAIN)
         return b"Welcome to SockJS!\n"
 
@@ -78,7 +78,7 @@ class _Info(Leaf):
         super().__init__()
         self._service = service
 
-    def answer(self, request: IRequest) -> Answer:
+    def answer(self, request: Request) -> Answer:
         if request.method == b"OPTIONS":
             return allowPreflight(request, b"GET", self._service.clock)
         forbidCaching(request)
@@ -86,7 +86,7 @@ class _Info(Leaf):
         request.setHeader(b"content-type", JSON)
         return json.dumps(self._facts(request)).encode("ascii")
 
-    def _facts(self, request: IRequest) -> dict[str, object]:
+    def _facts(self, request: Request) -> dict[str, object]:
         options = self._service.options
         facts: dict[str, object] = {
             "websocket": "websocket" in options.transports,
@@ -112,7 +112,7 @@ class _IFrame(Leaf):
         self._page = _IFRAME_PAGE.replace("{sockjs_url}", html.escape(service.options.sockjs_url)).encode("utf-8")
         self._etag = b'"%s"' % hashlib.sha256(self._page).hexdigest()[:32].encode("ascii")
 
-    def answer(self, request: IRequest) -> Answer:
+    def answer(self, request: Request) -> Answer:
         cacheForAYear(request, self._clock)
         request.setHeader(b"etag", self._etag)
         known = request.getHeader(b"if-none-match") or b""
@@ -165,7 +165,7 @@ class SockJSResource(Resource):
         """
         return self._service.options
 
-    def getChild(self, name: bytes, request: IRequest) -> IResource:
+    def getChild(self, name: bytes, request: Request) -> IResource:
         """
         Find what a URL of the service leads to.
         """
@@ -178,7 +178,7 @@ class SockJSResource(Resource):
             return self._transports.get(below[1], self._notFound)
         return self._notFound
 
-    def render(self, request: IRequest) -> Answer:
+    def render(self, request: Request) -> Answer:
         """
         Answer a request for the service's URL without a slash at its end.
         """

@@ -6,7 +6,7 @@ One service: an application's factory, its options, and its sessions; what the t
 from __future__ import annotations
 
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
 from txsockjs.codec import SOCKJS, Framing
 from txsockjs.connection import Connection
@@ -37,7 +37,7 @@ class Service:
 
     def createSession(
         self,
-        request: IRequest,
+        request: Request,
         transportName: str,
         depth: int,
         name: str | None = None,

@@ -12,11 +12,11 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import quote
 
-import twisted
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -31,6 +31,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.static import File
 
+import twisted
 import txsockjs
 from txsockjs.options import OPTIONS, OptionInfo
 
@@ -217,26 +218,28 @@ class Options(usage.Options):
 
 
 _NOT_THE_USERS = tuple(
-    os.path.join(os.path.dirname(module.__file__), "") for module in (importlib, twisted, txsockjs)  # type: ignore[arg-type,type-var]
+    os.path.join(os.path.dirname(str(module.__file__)), "") for module in (importlib, twisted, txsockjs)
 )
 
 
-def _why(error: BaseException, directory: str) -> str:
+def _why(failure: Failure, directory: str) -> str:
     """
     @param directory: where the user's own code is.
 
     @return: an exception in one line, with the place in the user's code, if it came by there.
     """
+    error = failure.value
     said = traceback.format_exception_only(error)[-1].strip()
     if isinstance(error, SyntaxError):
         return f"{said} ({error.filename}, line {error.lineno})"
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename[:1] != "<" and not frame.filename.startswith(_NOT_THE_USERS)
+    # Not from the exception's own traceback: a Deferred may have taken that away.
+    places = [
+        (file, line)
+        for _, file, line, *_ in failure.frames
+        if not file.startswith("<") and not file.startswith(_NOT_THE_USERS)
     ]
-    own = [frame for frame in frames if frame.filename.startswith(os.path.join(directory, ""))] or frames
-    return f"{said} ({own[-1].filename}, line {own[-1].lineno})" if own else said
+    own = [place for place in places if place[0].startswith(os.path.join(directory, ""))] or places
+    return f"{said} ({own[-1][0]}, line {own[-1][1]})" if own else said
 
 
 def _import(name: str, directory: str) -> ModuleType | None:
@@ -250,7 +253,7 @@ def _import(name: str, directory: str) -> ModuleType | None:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == name:
             return None
-        raise CannotStart(f"module {name} can't be imported: {_why(error, directory)}") from error
+        raise CannotStart(f"module {name} can't be imported: {_why(Failure(), directory)}") from error
 
 
 def _find(name: str, directory: str) -> object:
@@ -264,9 +267,9 @@ def _find(name: str, directory: str) -> object:
     for attribute in rest:
         missing = object()
         inner = getattr(found, attribute, missing)
-        if inner is missing and isinstance(found, ModuleType):
-            inner = _import(f"{way}.{attribute}", directory) if hasattr(found, "__path__") else missing
-        if inner is missing or inner is None:
+        if inner is missing and hasattr(found, "__path__"):
+            inner = _import(f"{way}.{attribute}", directory) or missing
+        if inner is missing:
             raise CannotStart(f"--factory {name}: there is no {attribute!r} in {way}")
         found, way = inner, f"{way}.{attribute}"
     return found
@@ -278,9 +281,9 @@ def _factory(name: str, directory: str) -> IProtocolFactory:
     """
     found: Any = _find(name, directory)
     if IProtocolFactory.providedBy(found):
-        return found  # type: ignore[no-any-return]
+        return found
     if isinstance(found, type) and IProtocol.implementedBy(found):
-        return Factory.forProtocol(found)
+        return Factory.forProtocol(found)  # type: ignore[type-var]
     if isinstance(found, ModuleType):
         raise CannotStart(f"--factory {name}: that is a module; name what to serve in it, such as {name}.Echo")
     if not callable(found):
@@ -288,10 +291,10 @@ def _factory(name: str, directory: str) -> IProtocolFactory:
     try:
         made = found()
     except Exception as error:
-        raise CannotStart(f"--factory {name}: calling it failed: {_why(error, directory)}") from error
+        raise CannotStart(f"--factory {name}: calling it failed: {_why(Failure(), directory)}") from error
     if not IProtocolFactory.providedBy(made):
         raise CannotStart(f"--factory {name}: calling it should return a factory, not {made!r}")
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 # -- serving ----------------------------------------------------------------------------------------------------------
@@ -333,7 +336,7 @@ class SockJSService(Service):
         self._example = example
         self._directory = directory
         self._pid = os.getpid()
-        self._attempts: list[Deferred[None]] = []
+        self._attempts: list[Deferred[Any]] = []
         self._ports: list[IListeningPort] = []
         self._failed: CannotStart | None = None
         self._starting = self._stopping = self._told = False
@@ -347,14 +350,14 @@ class SockJSService(Service):
         super().privilegedStartService()
         for description, endpoint in self._endpoints:
             self._starting = True
-            attempt = maybeDeferred(endpoint.listen, self._site)
+            attempt: Deferred[Any] = maybeDeferred(endpoint.listen, self._site)
             attempt.addCallbacks(
                 self._listening, self._notListening, callbackArgs=(description,), errbackArgs=(description,)
             )
             self._attempts.append(attempt)
             self._starting = False
             if self._failed is not None:
-                self.stopService()
+                self._close()
                 raise self._failed
 
     def startService(self) -> None:
@@ -372,13 +375,15 @@ class SockJSService(Service):
         @return: fires when that is done.
         """
         super().stopService()
+        # The last words of sessions are written by then, and leave when the reactor comes round to it.
+        return self._close().addCallback(lambda _: deferLater(self._reactor, 0))
+
+    def _close(self) -> Deferred[Any]:
         self._stopping = True
         for attempt in self._attempts:
             attempt.cancel()
         ports, self._ports = self._ports, []
-        gone: Deferred[Any] = DeferredList([maybeDeferred(port.stopListening) for port in ports])
-        # The last words of sessions are written by now, and leave when the reactor comes round to it.
-        return gone.addCallback(lambda _: deferLater(self._reactor, 0))
+        return DeferredList([maybeDeferred(port.stopListening) for port in ports])
 
     def _listening(self, port: IListeningPort, description: str) -> None:
         self._ports.append(port)
@@ -392,7 +397,7 @@ class SockJSService(Service):
     def _notListening(self, failure: Failure, description: str) -> None:
         if self._stopping:
             return
-        self._failed = CannotStart(f"cannot listen on {description}: {_reason(failure.value, self._directory)}")
+        self._failed = CannotStart(f"cannot listen on {description}: {_reason(failure, self._directory)}")
         self._failed.say(self._pid)
         if not self._starting:
             # From here no exception finds its way out, and the runners have no status but 0 for a reactor that was
@@ -420,15 +425,18 @@ def _url(base: str, path: str) -> str:
     return base + ("" if base.startswith("http") else ":") + quote(path)
 
 
-def _reason(error: BaseException, directory: str) -> str:
+def _reason(failure: Failure, directory: str) -> str:
     """
     @return: why there is no listening, as far as the user can do something about it.
     """
+    error: object = failure.value
     if isinstance(error, CannotListenError):
         error = error.socketError
+        if not isinstance(error, OSError):
+            return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if os.path.isabs(str(error.filename)) else "")
-    return _why(error, directory) if isinstance(error, BaseException) else str(error)
+    return _why(failure, directory)
 
 
 def _exitBadly() -> None:
@@ -482,7 +490,7 @@ def makeService(options: Options) -> SockJSService:
         try:
             endpoints.append((description, serverFromString(reactor, description)))
         except OSError as error:
-            raise CannotStart(f"--port {description}: {_reason(error, options.appDir)}") from error
+            raise CannotStart(f"--port {description}: {_reason(Failure(), options.appDir)}") from error
         except ImportError as error:
             raise CannotStart(f"--port {description}: {error}; TLS needs txsockjs[tls]") from error
         except Exception as error:  # there is no telling what parsers raise

@@ -123,4 +123,4 @@ def chooseClock(reactor: IReactorTime | None) -> IReactorTime:
         return reactor
     from twisted.internet import reactor as theReactor  # late: importing it installs the default one
 
-    return theReactor  # type: ignore[return-value]
+    return theReactor

@@ -6,16 +6,15 @@ Names of txsockjs 1.x.
 from __future__ import annotations
 
 import warnings
-from typing import Iterable
-
-from twisted.internet.interfaces import IProtocol, ITransport
+from collections.abc import Iterable
+from typing import Any
 
 from txsockjs.broadcast import broadcast as _broadcast
 
 __all__ = ["broadcast"]
 
 
-def broadcast(message: bytes | str, targets: Iterable[IProtocol | ITransport], encoding: str | None = None) -> None:
+def broadcast(message: bytes | str, targets: Iterable[Any], encoding: str | None = None) -> None:
     """
     See L{txsockjs.broadcast.broadcast}.
 

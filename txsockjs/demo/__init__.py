@@ -21,15 +21,13 @@ from txsockjs.options import Options
 __all__ = ["makeRoot", "makeSite"]
 
 
-def makeSite(
-    reactor: IReactorTime | None = None, root: Resource | None = None, **settings: Any
-) -> SockJSMultiFactory:
+def makeSite(reactor: IReactorTime | None = None, root: Resource | None = None, **settings: Any) -> SockJSMultiFactory:
     """
     Make the site of the demo.
 
     @param reactor: where time comes from; the global reactor by default.
 
-    @param root: what answers the URLs that belong to no service; by default there is the page at C{/}, and nothing else.
+    @param root: what answers the URLs that belong to no service; by default there is just the page at C{/}.
 
     @param settings: settings for all services, which yield to those that a service is there to show.
 

@@ -5,7 +5,8 @@ The standard test services (protocol section "The standard test services").
 
 from __future__ import annotations
 
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -13,6 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txsockjs.broadcast import broadcast
+from txsockjs.connection import Connection
 from txsockjs.interfaces import ISockJSProtocol
 from txsockjs.timers import chooseClock
 
@@ -24,6 +26,8 @@ class Echo(Protocol):
     """
     Sends every message back.
     """
+
+    transport: Connection
 
     def messageReceived(self, message: str) -> None:
         """
@@ -37,6 +41,8 @@ class Close(Protocol):
     Closes as soon as it opens.
     """
 
+    transport: Connection
+
     def connectionMade(self) -> None:
         """
         Close, with the default code and reason.
@@ -49,6 +55,7 @@ class Ticker(Protocol):
     Sends C{tick!} every second.
     """
 
+    transport: Connection
     _next: IDelayedCall | None = None
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -77,6 +84,8 @@ class Amplify(Protocol):
     """
     Answers a number I{n} with 2 to the power of I{n} times C{x}.
     """
+
+    transport: Connection
 
     def messageReceived(self, message: str) -> None:
         """
@@ -121,7 +130,7 @@ class _BroadcastFactory(Factory):
     Knows who is connected.
     """
 
-    protocol = Broadcast
+    protocol = Broadcast  # type: ignore[assignment]
 
     def __init__(self) -> None:
         self.members: set[Broadcast] = set()

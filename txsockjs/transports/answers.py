@@ -11,9 +11,8 @@ from typing import Callable, Sequence
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http import NO_CONTENT, NOT_ALLOWED, NOT_FOUND, datetimeToString
-from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Request
 
 __all__ = [
     "Answer",
@@ -49,14 +48,14 @@ _NO_COOKIE_VALUE = b"dummy"
 _log = Logger()
 
 
-def forbidCaching(request: IRequest) -> None:
+def forbidCaching(request: Request) -> None:
     """
     Nobody may keep this answer.
     """
     request.setHeader(b"cache-control", b"no-store, no-cache, no-transform, must-revalidate, max-age=0")
 
 
-def cacheForAYear(request: IRequest, clock: IReactorTime) -> None:
+def cacheForAYear(request: Request, clock: IReactorTime) -> None:
     """
     Everybody may keep this answer.
     """
@@ -64,7 +63,7 @@ def cacheForAYear(request: IRequest, clock: IReactorTime) -> None:
     request.setHeader(b"expires", datetimeToString(clock.seconds() + _YEAR))
 
 
-def allowOrigin(request: IRequest, nullIsAnyone: bool = False) -> None:
+def allowOrigin(request: Request, nullIsAnyone: bool = False) -> None:
     """
     Let pages of other origins read this answer (CORS).
 
@@ -82,7 +81,7 @@ def allowOrigin(request: IRequest, nullIsAnyone: bool = False) -> None:
         request.setHeader(b"access-control-allow-headers", headers)
 
 
-def allowPreflight(request: IRequest, method: bytes, clock: IReactorTime) -> Answer:
+def allowPreflight(request: Request, method: bytes, clock: IReactorTime) -> Answer:
     """
     Answer the request by which a browser asks whether it may send another one.
     """
@@ -93,7 +92,7 @@ def allowPreflight(request: IRequest, method: bytes, clock: IReactorTime) -> Ans
     return finishEmpty(request)
 
 
-def setSessionCookie(request: IRequest, needed: bool | Callable[[IRequest], str]) -> None:
+def setSessionCookie(request: Request, needed: bool | Callable[[Request], str]) -> None:
     """
     Set the cookie that balancers stick to, if the service needs one.
 
@@ -109,7 +108,7 @@ def setSessionCookie(request: IRequest, needed: bool | Callable[[IRequest], str]
     request.cookies.append(_COOKIE + b"=" + value + b"; path=/")
 
 
-def _valueByApplication(request: IRequest, value: Callable[[IRequest], str]) -> bytes | None:
+def _valueByApplication(request: Request, value: Callable[[Request], str]) -> bytes | None:
     try:
         return value(request).encode("ascii")
     except Exception:
@@ -117,7 +116,7 @@ def _valueByApplication(request: IRequest, value: Callable[[IRequest], str]) -> 
         return None
 
 
-def plainText(request: IRequest, code: int, text: str) -> bytes:
+def plainText(request: Request, code: int, text: str) -> bytes:
     """
     Answer with a line of text.
     """
@@ -126,7 +125,7 @@ def plainText(request: IRequest, code: int, text: str) -> bytes:
     return text.encode("utf-8")
 
 
-def finishEmpty(request: IRequest, code: int = NO_CONTENT) -> Answer:
+def finishEmpty(request: Request, code: int = NO_CONTENT) -> Answer:
     """
     Answer without a body, and without the C{Content-Length} that C{render} would add: RFC 9110 section 8.6 forbids it here.
     """
@@ -142,7 +141,7 @@ class NotFound(Resource):
 
     isLeaf = True
 
-    def render(self, request: IRequest) -> Answer:
+    def render(self, request: Request) -> Answer:
         """
         @return: a line of text.
         """
@@ -159,7 +158,7 @@ class Leaf(Resource):
     methods: Sequence[bytes] = (b"GET", b"HEAD")
     """The methods that it takes."""
 
-    def render(self, request: IRequest) -> Answer:
+    def render(self, request: Request) -> Answer:
         """
         Answer a method that this URL takes by L{answer}, and any other one by 405. Who is gone gets no answer.
         """
@@ -172,7 +171,7 @@ class Leaf(Resource):
         request.defaultContentType = None
         return b""
 
-    def answer(self, request: IRequest) -> Answer:
+    def answer(self, request: Request) -> Answer:
         """
         Answer a request whose method is right.
         """

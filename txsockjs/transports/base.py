@@ -6,13 +6,12 @@ that takes messages.
 
 from __future__ import annotations
 
-from typing import Callable, ClassVar, Sequence
+from typing import Any, Callable, ClassVar, Sequence
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from twisted.web.http import INTERNAL_SERVER_ERROR, NOT_FOUND
-from twisted.web.iweb import IRequest
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from txsockjs.codec import DecodeError
@@ -29,13 +28,20 @@ from txsockjs.transports.answers import (
     setSessionCookie,
 )
 
-__all__ = ["Dress", "HTTPReceiver", "ReceiveLeaf", "SESSION_DEPTH", "SendLeaf", "SessionLeaf"]
+__all__ = ["Dress", "HTTPReceiver", "ReceiveLeaf", "SESSION_DEPTH", "SendLeaf", "SessionLeaf", "bodyOf"]
 
 SESSION_DEPTH = 3
 """How many segments C{/<server>/<session>/<transport>} has."""
 
 Dress = Callable[[bytes], bytes]
 """How a frame becomes what its transport puts on the wire."""
+
+
+def bodyOf(request: Request) -> bytes:
+    """
+    @return: the body of a request, which may have none.
+    """
+    return b"" if request.content is None else request.content.read()
 
 
 @implementer(IPushProducer)
@@ -46,7 +52,7 @@ class HTTPReceiver:
 
     persistent = False
 
-    def __init__(self, request: IRequest, session: Session, dress: Dress, limit: int) -> None:
+    def __init__(self, request: Request, session: Session, dress: Dress, limit: int) -> None:
         """
         @param request: a request that nothing was written to yet, or only a prelude.
 
@@ -56,7 +62,7 @@ class HTTPReceiver:
 
         @param limit: the number of dressed bytes after which the response ends; 1 ends it after its first frame.
         """
-        self._request: IRequest | None = request
+        self._request: Request | None = request
         self._session = session
         self._dress = dress
         self._left = limit
@@ -91,8 +97,8 @@ class HTTPReceiver:
         if request is not None:
             request.unregisterProducer()
             # An HTTP/2 stream and an HTTP/1.1 connection are broken by different names.
-            channel = request.channel
-            (getattr(channel, "abortConnection", None) or channel.forceAbortClient)()
+            channel: Any = request.channel
+            (getattr(channel, "abortConnection", None) or channel.transport.abortConnection)()
 
     def pauseReading(self) -> None:
         """
@@ -141,14 +147,14 @@ class SessionLeaf(Leaf):
         super().__init__()
         self._service = service
 
-    def render(self, request: IRequest) -> Answer:
+    def render(self, request: Request) -> Answer:
         """
         Set the cookie on every answer, and answer a preflight.
         """
         setSessionCookie(request, self._service.options.cookie_needed)
         return super().render(request)
 
-    def answer(self, request: IRequest) -> Answer:
+    def answer(self, request: Request) -> Answer:
         """
         Set the headers of every answer, and let L{exchange} do the rest.
         """
@@ -157,9 +163,10 @@ class SessionLeaf(Leaf):
         forbidCaching(request)
         if self.cors:
             allowOrigin(request, self.nullIsAnyone)
-        return self.exchange(request, request.postpath[0].decode("utf-8", "surrogateescape"))
+        session = (request.postpath or [b""])[0]
+        return self.exchange(request, session.decode("utf-8", "surrogateescape"))
 
-    def exchange(self, request: IRequest, name: str) -> Answer:
+    def exchange(self, request: Request, name: str) -> Answer:
         """
         Do what this URL is for.
 
@@ -178,7 +185,7 @@ class ReceiveLeaf(SessionLeaf):
 
     contentType: ClassVar[bytes]
 
-    def receive(self, request: IRequest, name: str, dress: Dress, limit: int, prelude: bytes = b"") -> Answer:
+    def receive(self, request: Request, name: str, dress: Dress, limit: int, prelude: bytes = b"") -> Answer:
         """
         Open a response and attach it to its session, which is a new one if there is none of that id.
         """
@@ -199,7 +206,7 @@ class SendLeaf(SessionLeaf):
 
     methods: Sequence[bytes] = (b"POST", b"OPTIONS")
 
-    def exchange(self, request: IRequest, name: str) -> Answer:
+    def exchange(self, request: Request, name: str) -> Answer:
         """
         Hand the messages of the request to its session, and answer when the application has taken them.
         """
@@ -215,17 +222,19 @@ class SendLeaf(SessionLeaf):
             return self.acknowledge(request)
         gone: list[Failure] = []
         request.notifyFinish().addErrback(gone.append)
-        taken.addCallback(lambda _: gone or self._finishLater(request))
+        taken.addCallback(self._finishLater, request, gone)
         return NOT_DONE_YET
 
-    def _finishLater(self, request: IRequest) -> None:
+    def _finishLater(self, taken: None, request: Request, gone: list[Failure]) -> None:
+        if gone:
+            return
         body = self.acknowledge(request)
         if isinstance(body, bytes):
             request.setHeader(b"content-length", b"%d" % len(body))
             request.write(body)
             request.finish()
 
-    def messages(self, request: IRequest) -> list[str]:
+    def messages(self, request: Request) -> list[str]:
         """
         @return: the messages in the body.
 
@@ -233,7 +242,7 @@ class SendLeaf(SessionLeaf):
         """
         raise NotImplementedError
 
-    def acknowledge(self, request: IRequest) -> Answer:
+    def acknowledge(self, request: Request) -> Answer:
         """
         Say that the messages have been taken.
         """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
 __all__ = ["BadCallback", "callbackOf"]
 
@@ -20,7 +20,7 @@ class BadCallback(ValueError):
     """
 
 
-def callbackOf(request: IRequest, longest: int | None = None) -> str:
+def callbackOf(request: Request, longest: int | None = None) -> str:
     """
     @param longest: the number of characters that it may have; L{None} for any.
 

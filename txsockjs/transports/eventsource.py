@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
 from txsockjs.transports.answers import Answer
 from txsockjs.transports.base import ReceiveLeaf
@@ -34,7 +34,7 @@ class EventSource(ReceiveLeaf):
     methods: Sequence[bytes] = (b"GET",)
     nullIsAnyone = True
 
-    def exchange(self, request: IRequest, name: str) -> Answer:
+    def exchange(self, request: Request, name: str) -> Answer:
         """
         See L{txsockjs.transports.base.SessionLeaf.exchange}.
         """

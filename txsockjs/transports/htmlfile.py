@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from twisted.web.http import INTERNAL_SERVER_ERROR
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
 from txsockjs.codec import quote
 from txsockjs.transports.answers import HTML, Answer, plainText
@@ -50,7 +50,7 @@ class HTMLFile(ReceiveLeaf):
     cors = False
     methods: Sequence[bytes] = (b"GET",)
 
-    def exchange(self, request: IRequest, name: str) -> Answer:
+    def exchange(self, request: Request, name: str) -> Answer:
         """
         See L{txsockjs.transports.base.SessionLeaf.exchange}.
         """

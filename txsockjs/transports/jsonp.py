@@ -9,11 +9,11 @@ from typing import Sequence
 from urllib.parse import parse_qs
 
 from twisted.web.http import INTERNAL_SERVER_ERROR
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
 from txsockjs.codec import PayloadExpected, decodeMessages, quote
 from txsockjs.transports.answers import JAVASCRIPT, PLAIN, Answer, plainText
-from txsockjs.transports.base import ReceiveLeaf, SendLeaf
+from txsockjs.transports.base import ReceiveLeaf, SendLeaf, bodyOf
 from txsockjs.transports.callback import BadCallback, callbackOf
 
 __all__ = ["JSONP", "JSONPSend"]
@@ -33,7 +33,7 @@ class JSONP(ReceiveLeaf):
     cors = False
     methods: Sequence[bytes] = (b"GET",)
 
-    def exchange(self, request: IRequest, name: str) -> Answer:
+    def exchange(self, request: Request, name: str) -> Answer:
         """
         See L{txsockjs.transports.base.SessionLeaf.exchange}.
         """
@@ -58,21 +58,23 @@ class JSONPSend(SendLeaf):
     cors = False
     methods: Sequence[bytes] = (b"POST",)
 
-    def messages(self, request: IRequest) -> list[str]:
+    def messages(self, request: Request) -> list[str]:
         """
         See L{SendLeaf.messages}.
         """
-        body = request.content.read()
+        body = bodyOf(request)
         contentType = request.getHeader(b"content-type") or b""
         if contentType.partition(b";")[0].strip().lower() != _FORM:
             return decodeMessages(body)
         try:
-            fields = parse_qs(body, max_num_fields=_MOST_FIELDS)
-        except ValueError:  # more fields than any client of ours sends
+            # As text, since parse_qs takes no bytes beyond ASCII; what is not UTF-8 comes through as it was.
+            form = body.decode("utf-8", "surrogateescape")
+            fields = parse_qs(form, errors="surrogateescape", max_num_fields=_MOST_FIELDS)
+        except ValueError:  # more fields than any client sends
             raise PayloadExpected() from None
-        return decodeMessages(fields.get(b"d", [b""])[0])
+        return decodeMessages(fields.get("d", [""])[0].encode("utf-8", "surrogateescape"))
 
-    def acknowledge(self, request: IRequest) -> Answer:
+    def acknowledge(self, request: Request) -> Answer:
         """
         See L{SendLeaf.acknowledge}. Some browsers want a body here.
         """

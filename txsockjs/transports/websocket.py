@@ -15,8 +15,7 @@ from typing import Any, Callable, ClassVar, Sequence
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet.interfaces import IPushProducer
 from twisted.web.http import BAD_REQUEST
-from twisted.web.iweb import IRequest
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from txsockjs.codec import RAW, SOCKJS, DecodeError, Framing, decodeMessages, encodeText
@@ -162,6 +161,13 @@ class _FramedProtocol(WebSocketServerProtocol):
         super().sendCloseFrame(code, reasonUtf8, isReply)
         self.closings.start(self)
 
+    def dropConnection(self, abort: bool = False) -> None:
+        """
+        Close the connection in an orderly way, also where Autobahn would reset it: a client that has answered the closing handshake shall not
+        see an error. The deadline of L{sendCloseFrame} still runs.
+        """
+        super().dropConnection(False)
+
     def _decode(self, payload: bytes) -> list[str]:
         return decodeMessages(payload, single=True) if payload else []
 
@@ -189,7 +195,7 @@ class _RawProtocol(_FramedProtocol):
         return [payload.decode("utf-8")]  # which Autobahn has checked
 
 
-def _refusal(request: IRequest) -> str | None:
+def _refusal(request: Request) -> str | None:
     """
     @return: why this request can't be upgraded, or L{None} if it can.
     """
@@ -210,7 +216,7 @@ def _refusal(request: IRequest) -> str | None:
     return None
 
 
-def _tokens(request: IRequest, name: bytes) -> list[bytes]:
+def _tokens(request: Request, name: bytes) -> list[bytes]:
     lines = request.requestHeaders.getRawHeaders(name) or []
     return [token.strip().lower() for line in lines for token in line.split(b",")]
 
@@ -239,7 +245,7 @@ class WebSocket(Leaf):
             versions=[13], webStatus=False, failByDrop=False, openHandshakeTimeout=0, closeHandshakeTimeout=0
         )
 
-    def answer(self, request: IRequest) -> Answer:
+    def answer(self, request: Request) -> Answer:
         """
         Upgrade the connection, or say why not.
         """
@@ -266,7 +272,7 @@ class RawWebSocket(WebSocket):
     protocol = _RawProtocol
 
 
-def _takeOver(request: IRequest, protocol: _FramedProtocol) -> None:
+def _takeOver(request: Request, protocol: _FramedProtocol) -> None:
     """
     Give the connection of a request to a WebSocket.
 
@@ -277,9 +283,10 @@ def _takeOver(request: IRequest, protocol: _FramedProtocol) -> None:
     transport.unregisterProducer()
     channel.requests.clear()
     channel.dataReceived = protocol.dataReceived
+    channel.rawDataReceived = protocol.dataReceived  # gets what came in one piece with the handshake
     channel.connectionLost = protocol.connectionLost
     protocol.makeConnection(transport)
     protocol.dataReceived(
         b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Key: " + request.getHeader(b"sec-websocket-key") + b"\r\n\r\n"
+        b"Sec-WebSocket-Key: " + (request.getHeader(b"sec-websocket-key") or b"") + b"\r\n\r\n"
     )

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 
 from txsockjs.codec import decodeMessages
 from txsockjs.transports.answers import JAVASCRIPT, PLAIN, Answer, finishEmpty
-from txsockjs.transports.base import ReceiveLeaf, SendLeaf
+from txsockjs.transports.base import ReceiveLeaf, SendLeaf, bodyOf
 
 __all__ = ["XHRPolling", "XHRSend", "XHRStreaming"]
 
@@ -32,7 +32,7 @@ class XHRPolling(ReceiveLeaf):
     contentType = JAVASCRIPT
     methods: Sequence[bytes] = (b"POST", b"OPTIONS")
 
-    def exchange(self, request: IRequest, name: str) -> Answer:
+    def exchange(self, request: Request, name: str) -> Answer:
         """
         See L{txsockjs.transports.base.SessionLeaf.exchange}.
         """
@@ -48,7 +48,7 @@ class XHRStreaming(ReceiveLeaf):
     contentType = JAVASCRIPT
     methods: Sequence[bytes] = (b"POST", b"OPTIONS")
 
-    def exchange(self, request: IRequest, name: str) -> Answer:
+    def exchange(self, request: Request, name: str) -> Answer:
         """
         See L{txsockjs.transports.base.SessionLeaf.exchange}.
         """
@@ -60,13 +60,13 @@ class XHRSend(SendLeaf):
     A JSON array of messages, whatever the request says of its type.
     """
 
-    def messages(self, request: IRequest) -> list[str]:
+    def messages(self, request: Request) -> list[str]:
         """
         See L{SendLeaf.messages}.
         """
-        return decodeMessages(request.content.read())
+        return decodeMessages(bodyOf(request))
 
-    def acknowledge(self, request: IRequest) -> Answer:
+    def acknowledge(self, request: Request) -> Answer:
         """
         See L{SendLeaf.acknowledge}. There is no body, but browsers want to be told that it is no XML.
         """

@@ -1,0 +1,58 @@
+"""
+The directive C{txsockjs-options}: every option of a service, so that no table goes stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from docutils.nodes import Node
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from txsockjs.options import OPTIONS, OptionInfo
+
+
+def literal(text: str) -> str:
+    """
+    @return: reStructuredText that shows C{text} as it is typed.
+    """
+    return f"``{text}``" if text else "not set"
+
+
+def default(option: OptionInfo) -> str:
+    """
+    @return: the default; lists with a space after each comma, so that lines can be broken there.
+    """
+    return ", ".join(map(literal, option.defaultText.split(",")))
+
+
+def lines(options: Iterable[OptionInfo]) -> Iterator[str]:
+    """
+    @return: the options as a definition list in reStructuredText.
+    """
+    for option in options:
+        yield f"``{option.name}``"
+        yield f"    {option.help[:1].upper()}{option.help[1:]}."
+        yield ""
+        yield f"    *{option.unit}*; default: {default(option)}"
+        yield ""
+
+
+class OptionsDirective(SphinxDirective):
+    """
+    Stands for the list of all options.
+    """
+
+    def run(self) -> list[Node]:
+        self.content = StringList(list(lines(OPTIONS)), source="txsockjs.options")
+        return self.parse_content_to_nodes()
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """
+    Called by Sphinx.
+    """
+    app.add_directive("txsockjs-options", OptionsDirective)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

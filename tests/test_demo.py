@@ -1,0 +1,158 @@
+# -*- test-case-name: tests.test_demo -*-
+"""
+The demo: the standard test services (protocol section "The standard test services") and their page.
+"""
+
+from __future__ import annotations
+
+import json
+
+from tests.support import SiteCase
+from txsockjs.demo import makeRoot
+
+SERVICES = ("echo", "disabled_websocket_echo", "cookie_needed_echo", "close", "ticker", "amplify", "broadcast")
+
+
+class DemoTests(SiteCase):
+    """
+    C{makeRoot}.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.serveDemo()
+
+    def serveDemo(self, **settings):
+        root = makeRoot(self.clock, **settings)
+        self.services = {name: root.children[name.encode("ascii")] for name in SERVICES}
+        self.resources.extend(self.services.values())
+        self.serveTree(root)
+
+    def info(self, name):
+        return json.loads(self.answerTo("GET", f"/{name}/info").body)
+
+    def open(self, name):
+        socket = self.connect()
+        self.assertEqual(socket.upgrade(f"/{name}/0/s/websocket")().code, 101)
+        return socket
+
+    def test_echo(self):
+        """
+        C{/echo} sends every message back; its responses end after 4096 bytes.
+        """
+        answer = self.ask("POST", "/echo/0/s/xhr_streaming")
+        self.post("/echo/0/s/xhr_send", "x" * 4000)
+        self.clock.advance(0)
+        self.assertFalse(answer().ended)
+        self.post("/echo/0/s/xhr_send", "\u2603", "y" * 100)
+        self.clock.advance(0)
+        self.assertTrue(answer().ended)
+        self.assertEqual(answer().chunks[-1].decode("utf-8"), 'a["\u2603","' + "y" * 100 + '"]\n')
+
+    def test_infos(self):
+        """
+        The services differ in what they tell.
+        """
+        for name in SERVICES:
+            facts = self.info(name)
+            self.assertEqual(facts["websocket"], name != "disabled_websocket_echo")
+            self.assertEqual(facts["cookie_needed"], name == "cookie_needed_echo")
+
+    def test_withoutWebSocket(self):
+        """
+        C{/disabled_websocket_echo} has neither WebSocket, and echoes.
+        """
+        for path in ("/disabled_websocket_echo/0/s/websocket", "/disabled_websocket_echo/websocket"):
+            self.assertEqual(self.connect().upgrade(path)().code, 404)
+        self.answerTo("POST", "/disabled_websocket_echo/0/s/xhr")
+        self.post("/disabled_websocket_echo/0/s/xhr_send", "x")
+        self.assertEqual(self.answerTo("POST", "/disabled_websocket_echo/0/s/xhr").body, b'a["x"]\n')
+
+    def test_cookie(self):
+        """
+        C{/cookie_needed_echo} sets the cookie, and echoes.
+        """
+        answer = self.answerTo("POST", "/cookie_needed_echo/0/s/xhr")
+        self.assertEqual(answer.header("set-cookie"), "JSESSIONID=dummy; path=/")
+        self.assertIsNone(self.answerTo("POST", "/echo/0/s/xhr").header("set-cookie"))
+
+    def test_close(self):
+        """
+        C{/close} closes as soon as it opens.
+        """
+        socket = self.open("close")
+        self.clock.advance(0)
+        self.assertEqual(socket.texts(), ["o", 'c[3000,"Go away!"]'])
+        answer = self.answerTo("POST", "/close/0/s/xhr_streaming")
+        self.assertEqual(answer.chunks[1:], [b"o\n", b'c[3000,"Go away!"]\n'])
+
+    def test_ticker(self):
+        """
+        C{/ticker} ticks every second, until the connection ends.
+        """
+        socket = self.open("ticker")
+        self.clock.pump([0.5, 0.5, 0.5, 0.5])
+        self.clock.advance(0)
+        self.assertEqual(socket.texts(), ["o", 'a["tick!"]', 'a["tick!"]'])
+        socket.lose()
+        self.clock.advance(0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_amplify(self):
+        """
+        C{/amplify} answers n with two to the n characters, and all else as if it were 1.
+        """
+        socket = self.open("amplify")
+        for text, size in (("1", 2), ("10", 1024), ("18", 2**18), ("0", 2), ("19", 2), ("-1", 2), ("x", 2), ("", 2), ("9" * 5000, 2)):
+            socket.sendText(json.dumps([text]))
+            self.assertEqual(socket.texts()[-1], 'a["' + "x" * size + '"]', text[:10])
+
+    def test_broadcast(self):
+        """
+        C{/broadcast} sends every message to all that are connected, the sender included, over any transport.
+        """
+        first, second, gone = (self.open("broadcast") for _ in range(3))
+        stream = self.ask("POST", "/broadcast/0/s/xhr_streaming")
+        gone.lose()
+        self.clock.advance(0)
+        first.sendText('"hi"')
+        self.clock.advance(0)
+        for socket in (first, second):
+            self.assertEqual(socket.texts(), ["o", 'a["hi"]'])
+        self.assertEqual(stream().chunks[-1], b'a["hi"]\n')
+
+    def test_settings(self):
+        """
+        Settings hold for all services, but not for what a service is there to show.
+        """
+        self.serveDemo(heartbeat_delay=7, response_limit=9, transports=["websocket"], cookie_needed=False)
+        self.assertEqual({service.options.heartbeat_delay for service in self.services.values()}, {7})
+        self.assertEqual(self.services["echo"].options.response_limit, 4096)
+        self.assertEqual(self.services["close"].options.transports, ("websocket",))
+        self.assertNotIn("websocket", self.services["disabled_websocket_echo"].options.transports)
+        self.assertIs(self.services["cookie_needed_echo"].options.cookie_needed, True)
+
+    def test_wrongSetting(self):
+        """
+        A wrong setting is an error.
+        """
+        self.assertRaises(ValueError, makeRoot, self.clock, nonsense=1)
+
+    def test_page(self):
+        """
+        At C{/} there is a page, which names every service and loads the client from the URL of the setting, escaped.
+        """
+        self.serveDemo(sockjs_url='/s.js?a=1&b="><script>')
+        answer = self.answerTo("GET", "/")
+        self.assertEqual((answer.code, answer.header("content-type")), (200, "text/html; charset=UTF-8"))
+        page = answer.body.decode("utf-8")
+        self.assertIn('src="/s.js?a=1&amp;b=&quot;&gt;&lt;script&gt;"', page)
+        self.assertNotIn("{{", page)
+        for name in SERVICES:
+            self.assertIn(name, page)
+
+    def test_defaultReactor(self):
+        """
+        Without a reactor it is the global one.
+        """
+        self.assertIn(b"ticker", makeRoot().children)

@@ -1,0 +1,172 @@
+# -*- test-case-name: tests.test_examples -*-
+# Copyright (c) txsockjs contributors. See LICENSE for details.
+
+"""
+What README and the documentation show does work.
+
+A C{code-block:: python} in these files is a whole program. Each is run here, with two things changed:
+C{reactor.run} returns at once, and C{listenTCP} takes a free port of the loopback interface instead of the
+one that was asked for.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import textwrap
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+from twisted.internet import reactor
+from twisted.internet.defer import inlineCallbacks
+from twisted.internet.endpoints import serverFromString
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.client import Agent, readBody
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PAGES = [ROOT / "README.rst", *sorted((ROOT / "docs").glob("**/*.rst"))]
+
+
+class Block(NamedTuple):
+    """
+    One C{code-block}: where it begins, its language, and its text.
+    """
+
+    path: Path
+    line: int
+    language: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        """
+        The block's place, as a part of the name of a test.
+        """
+        return f"{re.sub('[^A-Za-z0-9]', '_', self.path.stem)}_{self.line}"
+
+
+def blocks(path: Path, language: str) -> Iterator[Block]:
+    """
+    @return: the blocks of one language in a file.
+    """
+    lines = path.read_text("utf-8").splitlines()
+    for number, line in enumerate(lines):
+        if line.strip() != f".. code-block:: {language}":
+            continue
+        margin = len(line) - len(line.lstrip())
+        body = []
+        for inner in lines[number + 1 :]:
+            if inner.strip() and len(inner) - len(inner.lstrip()) <= margin:
+                break
+            body.append(inner)
+        yield Block(path, number + 1, language, textwrap.dedent("\n".join(body)))
+
+
+class PythonTests(TestCase):
+    """
+    The programs. There is a test for each, made below.
+    """
+
+    def start(self, block: Block) -> list[Any]:
+        """
+        Run a program.
+
+        @return: the ports that it opened.
+        """
+        ports = []
+        listenTCP = reactor.listenTCP  # type: ignore[attr-defined]
+
+        def listen(port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+            ports.append(listenTCP(0, factory, backlog, "127.0.0.1"))
+            self.addCleanup(ports[-1].stopListening)
+            return ports[-1]
+
+        # Empty lines in front, so that a traceback names the line in the document.
+        program = compile("\n" * block.line + block.text, str(block.path), "exec")
+        # Trial itself needs reactor.run, so it must be back when the test waits.
+        with (
+            mock.patch.object(reactor, "listenTCP", listen),
+            mock.patch.object(reactor, "run"),
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("error", ".*txsockjs", DeprecationWarning)
+            exec(program, {"__name__": "__main__"})
+        return ports
+
+    @inlineCallbacks
+    def check(self, block: Block) -> Any:
+        """
+        Run a program, and ask each port that it opened for a page.
+        """
+        ports = self.start(block)
+        self.assertNotEqual([], ports, "the program serves nothing")
+        for port in ports:
+            url = f"http://127.0.0.1:{port.getHost().port}/"
+            response = yield Agent(reactor).request(b"GET", url.encode())
+            yield readBody(response)
+            self.assertIn(response.code, (200, 404))
+
+
+def _add(block: Block) -> None:
+    def test(self: PythonTests) -> Any:
+        return self.check(block)
+
+    test.__name__ = f"test_{block.name}"
+    test.__doc__ = f"The program in {block.path.name}, line {block.line}, runs and serves."
+    setattr(PythonTests, test.__name__, test)
+
+
+for _page in PAGES:
+    for _block in blocks(_page, "python"):
+        _add(_block)
+
+
+class TextTests(SynchronousTestCase):
+    """
+    What is shown and is no program.
+    """
+
+    def test_found(self) -> None:
+        """
+        README and the documentation have programs at all.
+        """
+        counts = [len(list(blocks(path, "python"))) for path in PAGES]
+        self.assertGreater(counts[0], 0)
+        self.assertGreater(sum(counts[1:]), 5)
+
+    def test_commandLines(self) -> None:
+        """
+        Each flag of C{twistd sockjs} that is shown exists.
+        """
+        from txsockjs.tap import Options
+
+        known = {name.rstrip("=") for name in Options().longOpt}
+        shown = 0
+        for path in PAGES:
+            for block in blocks(path, "console"):
+                for line in block.text.splitlines():
+                    words = shlex.split(line)
+                    if "sockjs" not in words:
+                        continue
+                    shown += 1
+                    flags = [word[2:] for word in words[words.index("sockjs") + 1 :] if word.startswith("--")]
+                    self.assertEqual([], [flag for flag in flags if flag not in known], f"{path.name}: {line}")
+        self.assertGreater(shown, 3)
+
+    def test_endpointStrings(self) -> None:
+        """
+        Each endpoint string that is shown is understood.
+        """
+        shown = [
+            line.strip()
+            for block in blocks(ROOT / "docs" / "endpoints.rst", "text")
+            for line in block.text.splitlines()
+            if line.startswith("sockjs:") and "ssl" not in line  # which looks for its files at once
+        ]
+        self.assertNotEqual([], shown)
+        for description in shown:
+            serverFromString(reactor, description)

@@ -1,0 +1,286 @@
+# -*- test-case-name: tests.test_registry -*-
+# Copyright (c) txsockjs contributors. See LICENSE for details.
+
+"""
+L{txsockjs.registry}: the sessions of one service.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txsockjs.codec import RAW, SOCKJS
+from txsockjs.errors import SessionDone, SessionLost
+from txsockjs.options import Options
+from txsockjs.registry import Registry
+from txsockjs.session import State
+
+CLOSED = b'c[3000,"Go away!"]'
+
+
+class Application:
+    """
+    Writes down what it hears.
+    """
+
+    def __init__(self, accepts=True):
+        self.accepts = accepts
+        self.messages = []
+        self.reasons = []
+
+    def accept(self):
+        return self.accepts
+
+    def opened(self):
+        pass
+
+    def received(self, message):
+        self.messages.append(message)
+
+    def lost(self, reason):
+        self.reasons.append(reason.type)
+
+
+class Receiver:
+    """
+    Writes down what it is given, of either kind.
+    """
+
+    def __init__(self, session, persistent=False):
+        self.session = session
+        self.persistent = persistent
+        self.frames = []
+        self.ended = None
+
+    def send(self, frame):
+        self.frames.append(frame)
+        return True
+
+    def close(self, code, reason):
+        self.ended = code
+
+    def abort(self):
+        self.ended = "aborted"
+
+    def pauseReading(self):
+        pass
+
+    def resumeReading(self):
+        pass
+
+
+class Producer:
+    """
+    One that keeps a session from closing.
+    """
+
+    stopped = 0
+
+    def resumeProducing(self):
+        pass
+
+    def pauseProducing(self):
+        pass
+
+    def stopProducing(self):
+        self.stopped += 1
+
+
+class RegistryTests(SynchronousTestCase):
+    """
+    L{Registry}.
+    """
+
+    def setUp(self):
+        self.clock = Clock()
+        self.registry = Registry(Options(heartbeat_delay=25, disconnect_delay=5), self.clock)
+
+    def begin(self, name=None, framing=SOCKJS, accepts=True):
+        """
+        Begin a session as the transports do.
+
+        @return: the session, its application, and its first receiver; one without a name lives with its receiver.
+        """
+        session = self.registry.create(framing, name)
+        application = Application(accepts)
+        session.bind(application)
+        receiver = Receiver(session, persistent=name is None)
+        session.attach(receiver)
+        self.clock.advance(0)
+        return session, application, receiver
+
+    def assertNothingLeft(self):
+        """
+        Assert that no session is known and nothing waits for time to go on.
+        """
+        self.assertEqual(len(self.registry), 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_create(self):
+        """
+        A session is found by its name as long as it lives, and it counts.
+        """
+        self.assertIsNone(self.registry.find("a"))
+        a, b = self.begin("a")[0], self.begin("b")[0]
+        self.assertIs(self.registry.find("a"), a)
+        self.assertIs(self.registry.find("b"), b)
+        self.assertIsNone(self.registry.find("c"))
+        self.assertEqual(len(self.registry), 2)
+
+    def test_framing(self):
+        """
+        A session has the framing that it was made with.
+        """
+        for framing, frames in ((SOCKJS, [b"o", b'a["m"]']), (RAW, [b"m"])):
+            session, _, receiver = self.begin(framing=framing)
+            session.send("m")
+            self.clock.advance(0)
+            self.assertEqual(receiver.frames, frames)
+
+    def test_nameless(self):
+        """
+        A session without a name counts but can't be found, and is gone as soon as it has ended.
+        """
+        session, application, receiver = self.begin()
+        self.begin()[2].session.abort()
+        self.assertIsNone(self.registry.find(None))
+        self.clock.advance(0)
+        self.assertEqual(len(self.registry), 1)
+        session.receiverLost(receiver, SessionDone(1000, ""))
+        self.clock.advance(0)
+        self.assertEqual(application.reasons, [SessionDone])
+        self.assertNothingLeft()
+
+    def test_remembered(self):
+        """
+        A session that is over is found for the disconnect delay, and says its close frame to whoever comes; it counts no more.
+        """
+        session, application, receiver = self.begin("a")
+        session.close(3000, "Go away!")
+        self.clock.advance(0)
+        self.assertEqual((receiver.frames, receiver.ended), ([b"o", CLOSED], 3000))
+        self.assertEqual(application.reasons, [SessionDone])
+        self.assertEqual(len(self.registry), 0)
+        for _ in range(2):
+            self.clock.advance(2)
+            self.assertIs(self.registry.find("a"), session)
+            late = Receiver(session)
+            session.attach(late)
+            self.assertEqual((late.frames, late.ended), ([CLOSED], 3000))
+        self.clock.advance(1)
+        self.assertIsNone(self.registry.find("a"))
+        self.assertNothingLeft()
+
+    def test_nameAgain(self):
+        """
+        The name of a session that is forgotten is free for another one.
+        """
+        first = self.begin("a")[0]
+        first.close(3000, "Go away!")
+        self.clock.advance(0)
+        self.clock.advance(5)
+        second = self.begin("a")[0]
+        self.assertIs(self.registry.find("a"), second)
+        self.clock.advance(100)
+        self.assertIs(self.registry.find("a"), second)
+
+    def test_refused(self):
+        """
+        A session that its application refuses is remembered and forgotten like any other, and the application hears nothing.
+        """
+        session, application, receiver = self.begin("a", accepts=False)
+        self.assertEqual(receiver.frames, [CLOSED])
+        self.assertIs(self.registry.find("a"), session)
+        self.assertEqual(len(self.registry), 0)
+        self.clock.advance(5)
+        self.assertIsNone(self.registry.find("a"))
+        self.assertEqual(application.reasons, [])
+        self.assertNothingLeft()
+
+    def test_left(self):
+        """
+        A session whose client does not come back is lost after the disconnect delay, then remembered as long again.
+        """
+        session, application, receiver = self.begin("a")
+        receiver.send = lambda frame: False  # full: it ends by itself
+        session.send("m")
+        self.clock.advance(0)
+        self.clock.advance(4)
+        self.assertEqual((application.reasons, len(self.registry)), ([], 1))
+        self.clock.advance(1)
+        self.assertEqual((application.reasons, len(self.registry)), ([SessionLost], 0))
+        self.assertIs(self.registry.find("a"), session)
+        self.clock.advance(5)
+        self.assertIsNone(self.registry.find("a"))
+        self.assertNothingLeft()
+
+    def test_timers(self):
+        """
+        However many sessions there are, each kind of deadline has one delayed call, and each session gets its heartbeats.
+        """
+        receivers = [self.begin(str(number))[2] for number in range(50)]
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(25)
+        self.clock.advance(25)
+        for receiver in receivers:
+            self.assertEqual(receiver.frames, [b"o", b"h", b"h"])
+
+    def test_noHeartbeats(self):
+        """
+        With a heartbeat delay of 0 there are no heartbeats, and nothing waits.
+        """
+        self.registry = Registry(Options(heartbeat_delay=0), self.clock)
+        self.begin("a")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stop(self):
+        """
+        Stopping closes every session, whatever its state, tells every application once and leaves no delayed call.
+        """
+        _, openApp, openReceiver = self.begin("open")
+        waiting, waitingApp, receiver = self.begin("waiting")
+        receiver.send = lambda frame: False
+        waiting.send("m")
+        self.clock.advance(0)
+        closing, closingApp, closingReceiver = self.begin("closing")
+        closing.send("before")
+        closing.close(4000, "bye")
+        over, overApp, _ = self.begin("over")
+        over.close(3000, "Go away!")
+        self.clock.advance(0)
+        busy, busyApp, busyReceiver = self.begin("busy")
+        producer = Producer()
+        busy.registerProducer(producer, True)
+
+        self.registry.stop()
+
+        self.assertNothingLeft()
+        self.assertEqual(openReceiver.frames, [b"o", CLOSED])
+        self.assertEqual(closingReceiver.frames, [b"o", b'a["before"]', b'c[4000,"bye"]'])
+        self.assertEqual((busyReceiver.ended, producer.stopped), ("aborted", 1))
+        self.assertEqual(openApp.reasons, [SessionDone])
+        self.assertEqual(waitingApp.reasons, [ConnectionAborted])
+        self.assertEqual(closingApp.reasons, [SessionDone])
+        self.assertEqual(overApp.reasons, [SessionDone])
+        self.assertEqual(busyApp.reasons, [ConnectionAborted])
+        for name in ("open", "waiting", "closing", "over", "busy"):
+            self.assertIsNone(self.registry.find(name))
+        self.registry.stop()
+        self.assertNothingLeft()
+
+    def test_stopPersistent(self):
+        """
+        A session that lives with its WebSocket says its close frame when all stops, and has ended when the WebSocket is gone.
+        """
+        session, application, receiver = self.begin()
+        self.registry.stop()
+        self.assertEqual((receiver.frames, receiver.ended), ([b"o", CLOSED], 3000))
+        self.assertEqual(session.state, State.CLOSED)
+        self.assertEqual((len(self.registry), self.clock.getDelayedCalls()), (1, []))
+        self.assertEqual(application.reasons, [])
+        session.receiverLost(receiver, SessionDone(3000, "Go away!"))
+        self.clock.advance(0)
+        self.assertEqual(application.reasons, [SessionDone])
+        self.assertNothingLeft()

@@ -1,0 +1,7 @@
+"""
+Endpoint strings that begin with C{sockjs:}.
+"""
+
+from txsockjs.endpoints import SockJSServerParser
+
+sockjsServer = SockJSServerParser()
