@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -31,8 +32,8 @@ from txsockjs.resource import SockJSResource
 __all__ = [
     "KEY",
     "UPGRADE",
-    "Apps",
     "Answer",
+    "Apps",
     "Frame",
     "MemoryConnection",
     "MemoryTransport",

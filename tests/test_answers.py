@@ -29,12 +29,48 @@ YEAR = 31536000
 
 
 class Page(Leaf):
+    """
+    A URL with the methods of most.
+    """
+
+    def answer(self, request):
+        request.setHeader(b"content-type", HTML)
+        return b"page"
+
+
+class Late(Resource):
+    """
+    Keeps requests waiting, as a slow login does.
+    """
+
+    isLeaf = True
+
+    def __init__(self):
+        super().__init__()
+        self.waiting = []
+
+    def render(self, request):
+        self.waiting.append(request)
+        return NOT_DONE_YET
+
+
+class AnswersCase(SiteCase):
+    """
+    What these tests have in common.
+    """
+
+    def answerOf(self, function, method="GET", headers=None, **kwargs):
+        """
+        @return: the answer of a URL whose C{answer} is C{function}.
+        """
+
+        class One(Leaf):
             methods = (method.encode("ascii"),)
 
             def answer(self, request):
                 return function(request) or b"body"
 
-        self.serveTree(Page())
+        self.serveTree(One())
         return self.answerTo(method, "/", headers, **kwargs)
 
 
@@ -48,9 +84,7 @@ class CachingTests(AnswersCase):
         An answer that nobody may keep says so in one header, and has no date by which it could be kept.
         """
         answer = self.answerOf(forbidCaching)
-        self.assertEqual(
-            answer.header("cache-control"), "no-store, no-cache, no-transform, must-revalidate, max-age=0"
-        )
+        self.assertEqual(answer.header("cache-control"), "no-store, no-cache, no-transform, must-revalidate, max-age=0")
         self.assertIsNone(answer.header("expires"))
         self.assertIsNone(answer.header("last-modified"))
 
@@ -285,40 +319,3 @@ class LeafTests(AnswersCase):
         What a leaf answers is for its subclasses to say.
         """
         self.assertRaises(NotImplementedError, Leaf().answer, None)
-
-
-class Page(Leaf):
-    """
-    A URL with the methods of most.
-    """
-
-    def answer(self, request):
-        request.setHeader(b"content-type", HTML)
-        return b"page"
-
-
-class Late(Resource):
-    """
-    Keeps requests waiting, as a slow login does.
-    """
-
-    isLeaf = True
-
-    def __init__(self):
-        super().__init__()
-        self.waiting = []
-
-    def render(self, request):
-        self.waiting.append(request)
-        return NOT_DONE_YET
-
-
-class AnswersCase(SiteCase):
-    """
-    What these tests have in common.
-    """
-
-    def answerOf(self, function, method="GET", headers=None, **kwargs):
-        """
-        @return: the answer of a URL whose C{answer} is C{function}.
-        """

@@ -4,7 +4,8 @@
 """
 L{txsockjs.codec}: JSON, escaping and frames, also as browsers decode them on each transport.
 
-Text is compared by its UTF-16 code units, as JavaScript sees it: two surrogates that make a pair are one character.
+Text is compared by its UTF-16 code units, as JavaScript sees it: two surrogates that make a pair are one
+character.
 """
 
 from __future__ import annotations
@@ -140,7 +141,8 @@ def outcome(function, *args):
 
 def strictOrjson() -> ModuleType:
     """
-    C{orjson}, or where it is not installed something of the same habits, so that the code which uses it is run anyway.
+    C{orjson}, or where it is not installed something of the same habits, so that the code which uses it is
+    run anyway.
     """
     if codec.orjson is not None:
         return codec.orjson
@@ -181,7 +183,8 @@ def parseEvents(stream: str) -> list[str]:
 
 def decodeURI(text: str) -> str:
     """
-    JavaScript's function of that name (ECMA-262 section 19.2.6.1) for escapes of ASCII: those of reserved characters stay.
+    JavaScript's function of that name (ECMA-262 section 19.2.6.1) for escapes of ASCII: those of reserved
+    characters stay.
     """
 
     def decoded(match: re.Match[str]) -> str:
@@ -287,8 +290,8 @@ class CodecTests:
 
     def test_everyCodePoint(self):
         """
-        Each code point of Unicode is written as the protocol says: escaped in six ranges, in short where JSON has a short
-        form, verbatim otherwise.
+        Each code point of Unicode is written as the protocol says: escaped in six ranges, in short where JSON
+        has a short form, verbatim otherwise.
         """
         everything = "".join(map(chr, range(0x110000)))
         self.assertTrue(quote(everything) == asPrescribed(everything))
@@ -310,7 +313,8 @@ class CodecTests:
     @example(["\ud83d", "\ude00"])
     def test_roundTrip(self, messages):
         """
-        What one side encodes the other side decodes, whatever the text; surrogates next to each other become one character.
+        What one side encodes the other side decodes, whatever the text; surrogates next to each other become
+        one character.
         """
         frame = encoded(messages)
         self.assertEqual(frame[:1], b"a")
@@ -370,7 +374,8 @@ class CodecTests:
 
     def test_decodeBroken(self):
         """
-        What does not parse is broken: cut off, not UTF-8, with a byte order mark, with raw control characters, too deep.
+        What does not parse is broken: cut off, not UTF-8, with a byte order mark, with raw control
+        characters, too deep.
         """
         for body in (
             b" ",
@@ -434,7 +439,8 @@ class CodecTests:
 
     def test_eventsourceControls(self):
         """
-        Line ends and NUL in a frame would end its event or be lost, so that they are percent-escaped, as % is.
+        Line ends and NUL in a frame would end its event or be lost, so that they are percent-escaped, as %
+        is.
         """
         dressed = dressOf(EventSource)(b"x\r\n\0%0D\xc3\xa9/")
         self.assertEqual(dressed, b"data: x%0D%0A%00%250D\xc3\xa9/\r\n\r\n")

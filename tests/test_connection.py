@@ -557,7 +557,7 @@ class ConsumerTests(ConnectionTestCase):
 
     def test_producer(self):
         """
-        A producer is told when much is queued, keeps the session from closing, and is forgotten when it is unregistered.
+        One is told when much is queued, keeps the session from closing, and is forgotten when it is unregistered.
         """
         told = []
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 
+from twisted.web.resource import Resource
+from twisted.web.static import Data
+
 from tests.support import SiteCase
-from txsockjs.demo import makeRoot
+from txsockjs.demo import makeRoot, makeSite
 
 SERVICES = ("echo", "disabled_websocket_echo", "cookie_needed_echo", "close", "ticker", "amplify", "broadcast")
 
@@ -103,7 +106,17 @@ class DemoTests(SiteCase):
         C{/amplify} answers n with two to the n characters, and all else as if it were 1.
         """
         socket = self.open("amplify")
-        for text, size in (("1", 2), ("10", 1024), ("18", 2**18), ("0", 2), ("19", 2), ("-1", 2), ("x", 2), ("", 2), ("9" * 5000, 2)):
+        for text, size in (
+            ("1", 2),
+            ("10", 1024),
+            ("18", 2**18),
+            ("0", 2),
+            ("19", 2),
+            ("-1", 2),
+            ("x", 2),
+            ("", 2),
+            ("9" * 5000, 2),
+        ):
             socket.sendText(json.dumps([text]))
             self.assertEqual(socket.texts()[-1], 'a["' + "x" * size + '"]', text[:10])
 
@@ -150,6 +163,17 @@ class DemoTests(SiteCase):
         self.assertNotIn("{{", page)
         for name in SERVICES:
             self.assertIn(name, page)
+
+    def test_ownRoot(self):
+        """
+        Where the user has a resource for C{/}, the services hang below it and there is no page.
+        """
+        root = Resource()
+        root.putChild(b"", Data(b"home", "text/plain"))
+        self.site = makeSite(self.clock, root)
+        self.assertEqual(self.site.paths, ["/" + name for name in SERVICES])
+        self.assertEqual(self.answerTo("GET", "/").body, b"home")
+        self.assertEqual(self.answerTo("GET", "/echo").body, b"Welcome to SockJS!\n")
 
     def test_defaultReactor(self):
         """

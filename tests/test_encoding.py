@@ -120,7 +120,8 @@ class UTF8Tests(SynchronousTestCase):
     @given(st.text(), st.data())
     def test_split(self, text, data):
         """
-        However bytes are split over writes, no character is lost or torn, and C{pending} tells whether one waits.
+        However bytes are split over writes, no character is lost or torn, and C{pending} tells whether one
+        waits.
         """
         whole = text.encode("utf-8")
         cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
@@ -149,13 +150,16 @@ class UTF8Tests(SynchronousTestCase):
 
     def test_undecodable(self):
         """
-        Bytes that are no UTF-8 are an error that names the option; nothing of them is kept, nor of what waited.
+        Bytes that are no UTF-8 are an error that names the option; nothing of them is kept, nor of what
+        waited.
         """
         decoder = self.encoding.decoder()
         for bad in (b"ok \xff", b"\xed\xa0\x80", b"\xc0\x80"):
             decoder.decode(b"\xe2\x82")
             error = self.assertRaises(ValueError, decoder.decode, bad)
-            self.assertRegex(str(error), r"^these bytes are not utf-8 \(.*\); write str, or .* option encoding='latin-1'")
+            self.assertRegex(
+                str(error), r"^these bytes are not utf-8 \(.*\); write str, or .* option encoding='latin-1'"
+            )
             self.assertFalse(decoder.pending)
             self.assertEqual(decoder.decode(b"fine"), "fine")
 
@@ -206,7 +210,8 @@ class OtherCodecTests(SynchronousTestCase):
 
     def test_undecodable(self):
         """
-        Codecs that raise nothing more special than C{UnicodeError} are no exception: the option is named, nothing is kept.
+        Codecs that raise nothing more special than C{UnicodeError} are no exception: the option is named,
+        nothing is kept.
         """
         decoder = lookupEncoding("utf-16").decoder()
         error = self.assertRaises(ValueError, decoder.decode, b"no byte order mark")

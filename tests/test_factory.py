@@ -177,6 +177,10 @@ class SockJSMultiFactoryTests(SiteCase):
         super().setUp()
         self.site = SockJSMultiFactory(reactor=self.clock)
 
+    def tearDown(self):
+        self.resources.extend(resource for resource, _ in self.site._services)
+        super().tearDown()
+
     def test_services(self):
         """
         Each service has its own prefix, options and sessions; elsewhere there is nothing.
@@ -262,9 +266,9 @@ class SockJSMultiFactoryTests(SiteCase):
         """
         Without a reactor it is the global one.
         """
-        site = SockJSMultiFactory()
-        site.addFactory(Apps(), "echo")
-        self.assertEqual(site.paths, ["/echo"])
+        self.site = SockJSMultiFactory()
+        self.site.addFactory(Apps(), "echo")
+        self.assertEqual(self.site.paths, ["/echo"])
 
 
 class MountTests(SiteCase):

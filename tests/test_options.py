@@ -30,7 +30,8 @@ class OptionsCase(SynchronousTestCase):
 
     def assertRefused(self, name, right, function, *args, **settings):
         """
-        Assert that a call raises a L{ValueError} whose text begins with C{name} and says what would be C{right}.
+        Assert that a call raises a L{ValueError} whose text begins with C{name} and says what would be
+        C{right}.
         """
         error = self.assertRaises(ValueError, function, *args, **settings)
         self.assertTrue(str(error).startswith(f"{name} "), error)
@@ -38,7 +39,8 @@ class OptionsCase(SynchronousTestCase):
 
     def assertDeprecated(self, texts, function, *args, **settings):
         """
-        Assert that a call warns of the use of old names, once for each of C{texts}, at this line of the caller's.
+        Assert that a call warns of the use of old names, once for each of C{texts}, at this line of the
+        caller's.
 
         @return: what the call returns.
         """
@@ -78,9 +80,7 @@ class DefaultTests(OptionsCase):
         """
         By default the application is shown no header that holds a secret.
         """
-        self.assertEqual(
-            set(Options().exposed_headers) & {"authorization", "cookie", "proxy-authorization"}, set()
-        )
+        self.assertEqual(set(Options().exposed_headers) & {"authorization", "cookie", "proxy-authorization"}, set())
 
     def test_all(self):
         """
@@ -131,7 +131,9 @@ class ValueTests(OptionsCase):
             (iter(TRANSPORTS[::-1]), TRANSPORTS),
             ({"websocket-raw"}, ("websocket-raw",)),
         )
-        self.assertRefuses("transports", "must be a list of names", "websocket", b"websocket", None, 5, [1], [b"websocket"])
+        self.assertRefuses(
+            "transports", "must be a list of names", "websocket", b"websocket", None, 5, [1], [b"websocket"]
+        )
         self.assertRefuses("transports", "must name at least one of websocket, ", [], ())
         self.assertRefuses("transports", "(did you mean 'xhr-polling'?); there are websocket, ", ["xhr_polling"])
         self.assertRefuses("transports", "has no transport 'telnet'; there are websocket, ", ["websocket", "telnet"])
@@ -154,7 +156,9 @@ class ValueTests(OptionsCase):
         C{response_limit} is a whole number of bytes.
         """
         self.assertTakes("response_limit", (1, 1), (4096, 4096))
-        self.assertRefuses("response_limit", "must be a whole number of bytes, 1 or more", 0, -1, 1.0, True, "4096", None)
+        self.assertRefuses(
+            "response_limit", "must be a whole number of bytes, 1 or more", 0, -1, 1.0, True, "4096", None
+        )
 
     def test_cookieNeeded(self):
         """
@@ -189,7 +193,9 @@ class ValueTests(OptionsCase):
         """
         self.assertTakes("exposed_headers", ([], ()), (["X-Tenant", "DNT"], ("x-tenant", "dnt")))
         self.assertRefuses("exposed_headers", "must be a list of names", "x-tenant", None, [b"x-tenant"], [None])
-        self.assertRefuses("exposed_headers", "which is no name of a header", [""], ["a b"], ["x:"], ["x\r\n"], ["\xe9"])
+        self.assertRefuses(
+            "exposed_headers", "which is no name of a header", [""], ["a b"], ["x:"], ["x\r\n"], ["\xe9"]
+        )
         for name in ("Authorization", "cookie", "COO\u212aIE", "Proxy-Authorization"):
             self.assertRefuses("exposed_headers", f"must not name {name.lower()!r}", [name], ["dnt", name])
 
@@ -240,7 +246,8 @@ class BuildTests(OptionsCase):
 
     def test_unknown(self):
         """
-        A name that does not exist is refused; the error proposes the one that is meant, and lists those that exist.
+        A name that does not exist is refused; the error proposes the one that is meant, and lists those that
+        exist.
         """
         for settings in ({"heartbeat_dealy": 5}, {"heartbeatDelay": 5}):
             for error in (
@@ -286,7 +293,8 @@ class OldNamesTests(OptionsCase):
 
     def test_newNameWins(self):
         """
-        Where both names are given, the new one counts, whatever their order; but single settings win over the dict.
+        Where both names are given, the new one counts, whatever their order; but single settings win over the
+        dict.
         """
         for given in ({"heartbeat": 1, "heartbeat_delay": 2}, {"heartbeat_delay": 2, "heartbeat": 1}):
             options = self.assertDeprecated(["'heartbeat'"], Options.build, given)
@@ -306,11 +314,11 @@ class OldNamesTests(OptionsCase):
         """
         C{websocket} false takes both WebSocket transports away from those that are on otherwise.
         """
-        text = ["the option 'websocket' of txsockjs 1.x is deprecated; name the transports that you want in 'transports'"]
+        text = [
+            "the option 'websocket' of txsockjs 1.x is deprecated; name the transports that you want in 'transports'"
+        ]
         for off in (False, 0):
-            self.assertEqual(
-                self.assertDeprecated(text, Options.build, {"websocket": off}).transports, HTTP_TRANSPORTS
-            )
+            self.assertEqual(self.assertDeprecated(text, Options.build, {"websocket": off}).transports, HTTP_TRANSPORTS)
         chosen = ["websocket", "xhr-polling"]
         for args, settings in (
             (({"websocket": False, "transports": chosen},), {}),
@@ -343,9 +351,7 @@ class OldNamesTests(OptionsCase):
                 self.assertRefused(
                     "transports", "must be a list of names", Options.build, {"transports": value}, websocket=False
                 )
-            self.assertRefused(
-                "transports", "there are", Options.build, {"transports": ["telnet"]}, websocket=False
-            )
+            self.assertRefused("transports", "there are", Options.build, {"transports": ["telnet"]}, websocket=False)
             self.assertRefused(
                 "transports", "at least one", Options.build, {"transports": ["websocket"]}, websocket=False
             )
@@ -374,9 +380,7 @@ class OldNamesTests(OptionsCase):
         """
         However deep in txsockjs the options are made, the warning points at the line of the program's own.
         """
-        resource = self.assertDeprecated(
-            ["'heartbeat'"], SockJSResource, Factory(), {"heartbeat": 3}, reactor=Clock()
-        )
+        resource = self.assertDeprecated(["'heartbeat'"], SockJSResource, Factory(), {"heartbeat": 3}, reactor=Clock())
         self.assertEqual(resource.options.heartbeat_delay, 3)
         self.assertDeprecated(["'timeout'"], Options.fromStrings, {"timeout": "3"})
 

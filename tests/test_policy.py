@@ -19,7 +19,8 @@ CLIENT = IPv4Address("TCP", "192.0.2.1", 4321)
 
 class Catch(Resource):
     """
-    A service that keeps the requests which would open sessions. Like a service's, its URLs have leaves below it.
+    A service that keeps the requests which would open sessions. Like a service's, its URLs have leaves below
+    it.
     """
 
     def __init__(self, requests):
@@ -148,7 +149,8 @@ class HeaderTests(PolicyCase):
 
     def test_exposed(self):
         """
-        Of the headers only those that the option names are there, in lower case, and only where the request has them.
+        Of the headers only those that the option names are there, in lower case, and only where the request
+        has them.
         """
         facts = self.facts(headers={"User-Agent": "x/1 (\xe9)", "X-Tenant": "t", "DNT": "1"})
         self.assertEqual(facts.headers, {"host": "localhost", "user-agent": "x/1 (\xe9)", "dnt": "1"})
@@ -196,7 +198,8 @@ class PeerTests(PolicyCase):
 
     def test_proxy(self):
         """
-        The peer is whom the header names, of either version, with no port; even when the proxy came by a UNIX socket.
+        The peer is whom the header names, of either version, with no port; even when the proxy came by a UNIX
+        socket.
         """
         for value, kind, host in (
             ("203.0.113.9", IPv4Address, "203.0.113.9"),

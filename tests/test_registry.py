@@ -155,7 +155,8 @@ class RegistryTests(SynchronousTestCase):
 
     def test_remembered(self):
         """
-        A session that is over is found for the disconnect delay, and says its close frame to whoever comes; it counts no more.
+        A session that is over is found for the disconnect delay, and says its close frame to whoever comes;
+        it counts no more.
         """
         session, application, receiver = self.begin("a")
         session.close(3000, "Go away!")
@@ -188,7 +189,8 @@ class RegistryTests(SynchronousTestCase):
 
     def test_refused(self):
         """
-        A session that its application refuses is remembered and forgotten like any other, and the application hears nothing.
+        A session that its application refuses is remembered and forgotten like any other, and the application
+        hears nothing.
         """
         session, application, receiver = self.begin("a", accepts=False)
         self.assertEqual(receiver.frames, [CLOSED])
@@ -201,7 +203,8 @@ class RegistryTests(SynchronousTestCase):
 
     def test_left(self):
         """
-        A session whose client does not come back is lost after the disconnect delay, then remembered as long again.
+        A session whose client does not come back is lost after the disconnect delay, then remembered as long
+        again.
         """
         session, application, receiver = self.begin("a")
         receiver.send = lambda frame: False  # full: it ends by itself
@@ -218,7 +221,8 @@ class RegistryTests(SynchronousTestCase):
 
     def test_timers(self):
         """
-        However many sessions there are, each kind of deadline has one delayed call, and each session gets its heartbeats.
+        However many sessions there are, each kind of deadline has one delayed call, and each session gets its
+        heartbeats.
         """
         receivers = [self.begin(str(number))[2] for number in range(50)]
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
@@ -237,7 +241,8 @@ class RegistryTests(SynchronousTestCase):
 
     def test_stop(self):
         """
-        Stopping closes every session, whatever its state, tells every application once and leaves no delayed call.
+        Stopping closes every session, whatever its state, tells every application once and leaves no delayed
+        call.
         """
         _, openApp, openReceiver = self.begin("open")
         waiting, waitingApp, receiver = self.begin("waiting")
@@ -272,7 +277,8 @@ class RegistryTests(SynchronousTestCase):
 
     def test_stopPersistent(self):
         """
-        A session that lives with its WebSocket says its close frame when all stops, and has ended when the WebSocket is gone.
+        A session that lives with its WebSocket says its close frame when all stops, and has ended when the
+        WebSocket is gone.
         """
         session, application, receiver = self.begin()
         self.registry.stop()

@@ -210,7 +210,13 @@ class IFrameTests(SiteCase):
         self.serve()
         answers = [
             self.answerTo("GET", path)
-            for path in ("/iframe.html", "/iframe-a_1.2-x.html", "/iframe0.html?t=qr5", "/iframe-.html", "/iframe...html")
+            for path in (
+                "/iframe.html",
+                "/iframe-a_1.2-x.html",
+                "/iframe0.html?t=qr5",
+                "/iframe-.html",
+                "/iframe...html",
+            )
         ]
         self.assertEqual({answer.code for answer in answers}, {200})
         self.assertEqual(len({answer.header("etag") for answer in answers}), 1)

@@ -510,11 +510,13 @@ class NotListeningTests(SynchronousTestCase):
         A failure that comes later is said just so, and stops the reactor and then the process.
         """
         later: Deferred[Any] = Deferred()
-        service = self.service(later)
+        evenLater: Deferred[Any] = Deferred()
+        service = self.service(later, evenLater)
         service.privilegedStartService()
         service.startService()
         self.assertEqual((0, []), (self.reactor.stopped, self.atExit))
         later.errback(OSError("the far end is gone"))
+        evenLater.errback(OSError("nobody hears this any more"))
         self.assertEqual("sockjs: cannot listen on end:0: OSError: the far end is gone\n", self.said.read_text())
         self.assertEqual((1, [tap._exitBadly]), (self.reactor.stopped, self.atExit))
 

@@ -113,7 +113,9 @@ class DeadlinesTests(SynchronousTestCase):
 
         deadlines = Deadlines(self.clock, 2.0, again)
         deadlines.start("a")
-        self.clock.pump([0.5] * 12)
+        self.clock.advance(2)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.pump([0.5] * 8)
         self.assertEqual(self.expired, [(2.0, "a"), (4.0, "a"), (6.0, "a")])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -172,8 +174,8 @@ class DeadlinesTests(SynchronousTestCase):
     )
     def test_asIfEachHadItsOwn(self, steps):
         """
-        Whatever is set and cleared, deadlines come as if each had a delayed call of its own, one of them is pending while there are
-        deadlines, and none otherwise.
+        Whatever is set and cleared, deadlines come as if each had a delayed call of its own, one of them is
+        pending while there are deadlines, and none otherwise.
         """
         clock, single = Clock(), Clock()
         expired, expected, calls = [], [], {}
@@ -250,7 +252,8 @@ class TurnsTests(SynchronousTestCase):
 
     def test_finish(self):
         """
-        What waits can be run now, with what is added meanwhile, and no delayed call is left; later turns are as ever.
+        What waits can be run now, with what is added meanwhile, and no delayed call is left; later turns are
+        as ever.
         """
 
         def run(key):

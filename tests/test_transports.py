@@ -1,6 +1,7 @@
 # -*- test-case-name: tests.test_transports -*-
 """
-The HTTP transports, byte by byte: what they put on the wire, what they take, and what becomes of a session whose connections break.
+The HTTP transports, byte by byte: what they put on the wire, what they take, and what becomes of a session whose
+connections break.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tests.support import Apps, MemoryConnection, Recorder, SiteCase, TextEcho, 
 from txsockjs.errors import SessionDone, SessionLost
 from txsockjs.resource import SockJSResource
 from txsockjs.transports.answers import Leaf
+from txsockjs.transports.base import SendLeaf, SessionLeaf
 
 NO_CACHE = "no-store, no-cache, no-transform, must-revalidate, max-age=0"
 JAVASCRIPT = "application/javascript; charset=UTF-8"
@@ -230,7 +232,7 @@ class ReceivingTests(SiteCase):
 
     def test_closeRepeated(self):
         """
-        The close frame is repeated to every receiving request until the disconnect delay is over; then the id is free again.
+        The close frame is repeated to every receiving request until the disconnect delay is over; then the id is free.
         """
         for name, method, path in self.each(disconnect_delay=5):
             self.open(name, method, path)
@@ -602,7 +604,7 @@ class HTTPTests(SiteCase):
 
     def test_methods(self):
         """
-        A method that a URL does not take gets 405 with C{Allow}, no C{Content-Type} and no body; the connection goes on.
+        A method that a URL does not take gets 405 with C{Allow}, no C{Content-Type} and no body.
         """
         takes = {
             "xhr": "POST, OPTIONS",
@@ -620,7 +622,9 @@ class HTTPTests(SiteCase):
                 if method in allowed.split(", "):
                     continue
                 answer = connection.ask(method, f"/0/s/{name}")()
-                self.assertEqual((answer.code, answer.header("allow"), answer.body), (405, allowed, b""), (name, method))
+                self.assertEqual(
+                    (answer.code, answer.header("allow"), answer.body), (405, allowed, b""), (name, method)
+                )
                 self.assertIsNone(answer.header("content-type"))
                 self.assertTrue(answer.ended)
         self.assertEqual(self.apps.built, [])
@@ -668,13 +672,15 @@ class HTTPTests(SiteCase):
         self.serve(cookie_needed=True)
         connection = self.connect()
         connection._methods.append("POST")
-        connection.send(b"POST /0/s/xhr HTTP/1.1\r\nHost: h\r\nOrigin: a\r\n\tX-Mine: 1\r\nCookie: JSESSIONID=a\r\n b\r\n\r\n")
+        connection.send(
+            b"POST /0/s/xhr HTTP/1.1\r\nHost: h\r\nOrigin: a\r\n\tX-Mine: 1\r\nCookie: JSESSIONID=a\r\n b\r\n\r\n"
+        )
         for answer in connection.answers():
             self.assertIsNone(answer.header("x-mine"))
 
     def test_goneBeforeRender(self):
         """
-        A request whose client went away before it was its turn, as behind a slow login, opens no session and is no error.
+        A request whose client went away before it was its turn, as behind a slow login, opens no session.
         """
         for method, path in [*RECEIVING.values(), ("GET", "/"), ("POST", "/0/s/xhr_send"), ("PUT", "/info")]:
             self.serve()
@@ -792,7 +798,11 @@ class CookieTests(SiteCase):
         def fail(request):
             raise RuntimeError("no cookie today")
 
-        for broken, error in ((fail, RuntimeError), (lambda request: None, AttributeError), (lambda request: "\u20ac", UnicodeError)):
+        for broken, error in (
+            (fail, RuntimeError),
+            (lambda request: None, AttributeError),
+            (lambda request: "\u20ac", UnicodeError),
+        ):
             self.serve(cookie_needed=broken)
             answer = self.answerTo("POST", "/0/s/xhr")
             self.assertEqual((answer.body, answer.header("set-cookie")), (b"o\n", "JSESSIONID=dummy; path=/"))
@@ -905,7 +915,15 @@ class SendTests(SiteCase):
         C{xhr_send} takes its body whatever the type says.
         """
         self.open()
-        types = ("text/plain", "T", "application/json", "application/xml", "text/xml", "", "application/json; charset=utf-8")
+        types = (
+            "text/plain",
+            "T",
+            "application/json",
+            "application/xml",
+            "text/xml",
+            "",
+            "application/json; charset=utf-8",
+        )
         for contentType in types:
             answer = self.answerTo("POST", "/0/s/xhr_send", {"Content-Type": contentType}, b'["x"]')
             self.assertEqual(answer.code, 204, contentType)
@@ -930,7 +948,9 @@ class SendTests(SiteCase):
         self.open()
         charset = {"Content-Type": "Application/X-WWW-Form-Urlencoded ; charset=UTF-8"}
         self.assertEqual(self.answerTo("POST", "/0/s/jsonp_send", charset, b"a=b&d=[%22+%22]&c=").code, 200)
-        self.assertEqual(self.answerTo("POST", "/0/s/jsonp_send", {"Content-Type": "text/plain"}, b'["%41+"]').code, 200)
+        self.assertEqual(
+            self.answerTo("POST", "/0/s/jsonp_send", {"Content-Type": "text/plain"}, b'["%41+"]').code, 200
+        )
         self.assertEqual(self.answerTo("POST", "/0/s/jsonp_send", None, b'["y"]').code, 200)
         self.assertEqual(self.apps.last.received, [b" ", b"%41+", b"y"])
 
@@ -1092,19 +1112,23 @@ class SendTests(SiteCase):
 
 class LeafTests(SiteCase):
     """
-    C{Leaf}.
+    C{Leaf} and those that are made of it.
     """
 
     def test_answerIsAbstract(self):
         """
         What a URL answers is up to its own class.
         """
-        self.assertRaises(NotImplementedError, Leaf().answer, DummyRequest([]))
-
+        request = DummyRequest([])
+        self.assertRaises(NotImplementedError, Leaf().answer, request)
+        self.assertRaises(NotImplementedError, SessionLeaf(None).exchange, request, "s")
+        self.assertRaises(NotImplementedError, SendLeaf(None).messages, request)
+        self.assertRaises(NotImplementedError, SendLeaf(None).acknowledge, request)
 
 
 TEXTS = st.lists(
-    st.text(st.characters()) | st.sampled_from(["</script>", "<!--", "%41", "%", "\0", "\r\n", "\u2028", "\ud800", "\U0001f600"]),
+    st.text(st.characters())
+    | st.sampled_from(["</script>", "<!--", "%41", "%", "\0", "\r\n", "\u2028", "\ud800", "\U0001f600"]),
     min_size=1,
     max_size=4,
 )

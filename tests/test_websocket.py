@@ -261,7 +261,9 @@ class FramedTests(SiteCase):
         data = b"".join(encodeFrame(opcode, payload, fin) for opcode, payload, fin in frames)
         for at in range(len(data)):
             socket.send(data[at : at + 1])
-        self.assertEqual([(frame.opcode, frame.payload) for frame in socket.frames()[1:]], [(10, b"hi"), (1, b'a["\xe2\x98\x83"]')])
+        self.assertEqual(
+            [(frame.opcode, frame.payload) for frame in socket.frames()[1:]], [(10, b"hi"), (1, b'a["\xe2\x98\x83"]')]
+        )
 
     def test_ping(self):
         """
@@ -283,8 +285,8 @@ class FramedTests(SiteCase):
 
     def test_closedByApplication(self):
         """
-        A close frame of SockJS tells code and reason, then the WebSocket is closed with 1000, and as soon as the client has answered
-        the connection as well.
+        A close frame of SockJS tells code and reason, then the WebSocket is closed with 1000, and as soon as the
+        client has answered the connection as well.
         """
         socket = self.open()
         self.apps.last.transport.write("x")
@@ -318,23 +320,36 @@ class FramedTests(SiteCase):
 
     def test_closedByClient(self):
         """
-        A close of the client is answered, and the application is told its code and reason.
+        A close of the client is answered by the same, and the application is told its code and reason.
         """
         socket = self.open()
         socket.sendFrame(8, closePayload(4001, "enough"))
-        self.assertEqual(socket.closed().code, 1000)
+        self.assertEqual(socket.closed().payload, closePayload(4001, "enough"))
         self.assertTrue(socket.transport.gone)
         (reason,) = self.apps.last.lost
         self.assertEqual((reason.type, reason.value.code, reason.value.reason), (SessionDone, 4001, "enough"))
 
     def test_closedByClientWithoutCode(self):
         """
-        A close without a code counts as 1005.
+        A close without a code counts as 1005, and is answered without one.
         """
         socket = self.open()
         socket.sendFrame(8)
         self.assertEqual(self.apps.last.lost[0].value.code, 1005)
-        self.assertEqual(socket.closed().code, 1000)
+        self.assertEqual(socket.closed().payload, b"")
+
+    def test_closedByClientWithoutReason(self):
+        """
+        A close may have a code and no reason.
+        """
+        for path in (FRAMED, RAW):
+            self.serve()
+            socket = self.connect()
+            socket.upgrade(path)
+            socket.sendFrame(8, closePayload(1001))
+            self.assertEqual(socket.closed().payload, closePayload(1001))
+            (reason,) = self.apps.last.lost
+            self.assertEqual((reason.type, reason.value.code, reason.value.reason), (SessionDone, 1001, ""))
 
     def test_closedByBoth(self):
         """
@@ -539,7 +554,7 @@ class FramedTests(SiteCase):
 
     def test_pausedByApplication(self):
         """
-        An application that pauses stops the reading of the connection; what was read already is delivered when it resumes.
+        An application that pauses stops the reading of the connection; what was read already waits.
         """
         socket = self.open()
         self.apps.last.transport.pauseProducing()

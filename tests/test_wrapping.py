@@ -22,6 +22,7 @@ from twisted.protocols.policies import TimeoutMixin
 from zope.interface import implementer
 
 from tests.support import Apps, SiteCase
+from tests.wire import encodeFrame
 from txsockjs.errors import SessionDone
 
 GO_AWAY = 'c[3000,"Go away!"]'
@@ -500,6 +501,25 @@ class ProducerTests(SiteCase):
             self.assertFalse(producer.running)
             self.assertEqual([int(text[:9]) for text in client.messages()], list(range(1, producer.number + 1)))
         self.assertEqual(producer.told, ["pause", "resume"] * 3)
+
+
+class ClosingTests(SiteCase):
+    """
+    A protocol that goes on writing.
+    """
+
+    def test_writeWhileTheClientCloses(self):
+        """
+        What is written while the client's closing handshake is under way is dropped without harm to other sessions.
+        """
+        self.serve()
+        first, second = WebSocketClient(self), WebSocketClient(self)
+        for protocol in self.apps.built:
+            protocol.transport.write(b"a")
+        first.connection.protocol.dataReceived(encodeFrame(8, b"\x03\xe8"))
+        self.assertEqual(first.messages(), [])
+        self.assertEqual(second.messages(), ["a"])
+        self.assertEqual(self.apps.built[0].lost[0].value.code, 1000)
 
 
 class TimeoutTests(SiteCase):

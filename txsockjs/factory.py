@@ -9,12 +9,25 @@ from typing import Any, Mapping
 
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import Site
+from twisted.web.server import Request, Site
 
 from txsockjs.options import Options
 from txsockjs.resource import SockJSResource
+from txsockjs.transports.answers import Answer, NotFound
 
 __all__ = ["SockJSFactory", "SockJSMultiFactory", "SockJSResource", "mount"]
+
+
+class _Way(Resource):
+    """
+    What lies between the root and a resource: nothing that could be asked for.
+    """
+
+    def render(self, request: Request) -> Answer:
+        """
+        @return: that it is not found.
+        """
+        return NotFound().render(request)
 
 
 def mount(root: IResource, prefix: str | bytes, resource: IResource) -> None:
@@ -35,7 +48,7 @@ def mount(root: IResource, prefix: str | bytes, resource: IResource) -> None:
     for segment in way:
         child = parent.children.get(segment)  # type: ignore[attr-defined]
         if child is None:
-            child = Resource()
+            child = _Way()
             parent.putChild(segment, child)
         parent = child
     if last in parent.children:  # type: ignore[attr-defined]

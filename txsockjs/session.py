@@ -5,23 +5,25 @@ The session: everything that decides its fate.
 The rules:
 
   1. A session is NEW until its first receiver is attached, then OPEN, then perhaps CLOSING, and CLOSED for good.
-  2. It has one receiver at most. One that comes while another is attached gets C{c[2010,...]} and ends; the first one stays.
+  2. It has one receiver at most. One that comes while another is attached gets C{c[2010,...]} and ends; the first one
+     stays.
   3. The first frame is the opening, and only then does the application see its connection. An application that refuses
      is never connected: the first frame is then the close frame.
   4. Messages leave in the order in which they were written, as one frame for all that were written in a turn of the
      reactor or during one delivery. What was written before a close leaves before the close frame.
-  5. A receiver that takes no more, since its response is full, is unlinked and then closed; the session waits for the next one, which
-     may come that very moment. The session is lost if none comes within the disconnect delay. That deadline runs while no receiver
-     is attached, and only then.
+  5. A receiver that takes no more, since its response is full, is unlinked and then closed; the session waits for the
+     next one, which may come that very moment. The session is lost if none comes within the disconnect delay. That
+     deadline runs while no receiver is attached, and only then.
   6. A receiver whose connection breaks takes the session with it: messages may be lost, so it can't go on.
   7. A receiver that has stopped taking data for now is blocked; nothing is sent to it until it takes data again.
-  8. The close frame is said once to the receiver that is attached, or to the next one, and again to everyone who asks until the session
-     is forgotten. A receiver that carries just one session (a WebSocket) then closes too, and the session is over when it is gone.
+  8. The close frame is said once to the receiver that is attached, or to the next one, and again to everyone who asks
+     until the session is forgotten. A receiver that carries just one session (a WebSocket) then closes too, and the
+     session is over when it is gone.
   9. The application hears of the end once, last of all, in a turn of its own, whatever happened before.
  10. An exception in the application is logged and closes its own session, with code 1011.
- 11. Messages of the client are delivered in the order in which they came. Those that come while the application has paused its intake
-     wait for it. Those that it has not taken when the session stops being OPEN are dropped, and the intake is not paused any more,
-     so that the end of a connection is seen.
+ 11. Messages of the client are delivered in the order in which they came. Those that come while the application has
+     paused its intake wait for it. Those that it has not taken when the session stops being OPEN are dropped, and the
+     intake is not paused any more, so that the end of a connection is seen.
 
           attach            close, crash          close frame said
     NEW ---------> OPEN -------------------> CLOSING --------------> CLOSED
@@ -236,7 +238,8 @@ class Session:
         self._streaming = False
         self._producerPaused = False
         self._reading = True
-        self._inbox: deque[tuple[str, Deferred[None] | None]] = deque()  # the last message of each batch has the Deferred
+        # The last message of each batch has the Deferred that tells when the batch is taken.
+        self._inbox: deque[tuple[str, Deferred[None] | None]] = deque()
 
     def bind(self, application: Application) -> None:
         """
@@ -356,13 +359,15 @@ class Session:
 
     def registerProducer(self, producer: Producer, streaming: bool) -> None:
         """
-        See L{twisted.internet.interfaces.IConsumer.registerProducer}. The producer belongs to the session and lives through any number
-        of receivers.
+        See L{twisted.internet.interfaces.IConsumer.registerProducer}. The producer belongs to the session and lives
+        through any number of receivers.
 
         @raise RuntimeError: when one is registered already.
         """
         if self._producer is not None:
-            raise RuntimeError(f"can't register {producer!r}: {self._producer!r} is registered and was never unregistered")
+            raise RuntimeError(
+                f"can't register {producer!r}: {self._producer!r} is registered and was never unregistered"
+            )
         if self.state is not State.OPEN:
             producer.stopProducing()
             return
@@ -470,7 +475,7 @@ class Session:
 
     def _putBack(self, frames: list[bytes]) -> None:
         """
-        Wait with frames that the receiver did not take. Where several frames were made of the queue, each is one message.
+        Wait with frames that the receiver did not take. Where the queue has become several frames, each is one message.
         """
         if self.state is not State.CLOSED:
             self._queue[:0] = frames
@@ -573,7 +578,7 @@ class Session:
         if producer is None or self.state is not State.OPEN:
             return
         if not self._streaming:
-            # A pull producer gives once each time it is asked. It is asked at the end of a turn, never from within itself.
+            # A pull producer gives once each time it is asked: at the end of a turn, never from within itself.
             if not self._queue and not self._blocked and not self._flushing:
                 self._call(producer.resumeProducing)
         elif self._producerPaused:

@@ -402,6 +402,7 @@ class SockJSService(Service):
         if not self._starting:
             # From here no exception finds its way out, and the runners have no status but 0 for a reactor that was
             # stopped; so they may finish their work, and then the process ends with ours.
+            self._stopping = True
             atexit.register(_exitBadly)
             self._reactor.stop()
 

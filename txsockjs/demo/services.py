@@ -56,7 +56,7 @@ class Ticker(Protocol):
     """
 
     transport: Connection
-    _next: IDelayedCall | None = None
+    _next: IDelayedCall
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -71,8 +71,7 @@ class Ticker(Protocol):
         """
         End.
         """
-        if self._next is not None:
-            self._next.cancel()
+        self._next.cancel()
 
     def _tick(self) -> None:
         self._next = self._clock.callLater(1, self._tick)

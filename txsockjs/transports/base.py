@@ -62,7 +62,7 @@ class HTTPReceiver:
 
         @param limit: the number of dressed bytes after which the response ends; 1 ends it after its first frame.
         """
-        self._request: Request | None = request
+        self._request = request
         self._session = session
         self._dress = dress
         self._left = limit
@@ -73,8 +73,6 @@ class HTTPReceiver:
         """
         See L{txsockjs.session.Receiver.send}.
         """
-        if self._request is None:
-            return True  # its connection is gone, which the session is about to hear
         data = self._dress(frame)
         self._request.write(data)
         self._left -= len(data)
@@ -84,21 +82,17 @@ class HTTPReceiver:
         """
         See L{txsockjs.session.Receiver.close}.
         """
-        request, self._request = self._request, None
-        if request is not None:
-            request.unregisterProducer()
-            request.finish()
+        self._request.unregisterProducer()
+        self._request.finish()
 
     def abort(self) -> None:
         """
         See L{txsockjs.session.Receiver.abort}.
         """
-        request, self._request = self._request, None
-        if request is not None:
-            request.unregisterProducer()
-            # An HTTP/2 stream and an HTTP/1.1 connection are broken by different names.
-            channel: Any = request.channel
-            (getattr(channel, "abortConnection", None) or channel.transport.abortConnection)()
+        self._request.unregisterProducer()
+        # An HTTP/2 stream and an HTTP/1.1 connection are broken by different names.
+        channel: Any = self._request.channel
+        (getattr(channel, "abortConnection", None) or channel.transport.abortConnection)()
 
     def pauseReading(self) -> None:
         """
@@ -128,7 +122,6 @@ class HTTPReceiver:
         """
 
     def _lost(self, reason: Failure) -> None:
-        self._request = None
         self._session.receiverLost(self, SessionLost(*INTERRUPTED))
 
 

@@ -163,8 +163,8 @@ class _FramedProtocol(WebSocketServerProtocol):
 
     def dropConnection(self, abort: bool = False) -> None:
         """
-        Close the connection in an orderly way, also where Autobahn would reset it: a client that has answered the closing handshake shall not
-        see an error. The deadline of L{sendCloseFrame} still runs.
+        Close the connection in an orderly way, also where Autobahn would reset it: a client that has answered the
+        closing handshake shall not see an error. The deadline of L{sendCloseFrame} still runs.
         """
         super().dropConnection(False)
 
@@ -242,7 +242,12 @@ class WebSocket(Leaf):
         self._factory.log = _Silent()
         # Compression is not offered. Time is kept by us, so Autobahn's own deadlines are off.
         self._factory.setProtocolOptions(
-            versions=[13], webStatus=False, failByDrop=False, openHandshakeTimeout=0, closeHandshakeTimeout=0
+            versions=[13],
+            webStatus=False,
+            failByDrop=False,
+            echoCloseCodeReason=True,
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
         )
 
     def answer(self, request: Request) -> Answer:
