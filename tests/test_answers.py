@@ -205,8 +205,14 @@ class CookieTests(AnswersCase):
 
         answer = self.answerOf(lambda request: setSessionCookie(request, value), headers={"X-Node": "n7"})
         self.assertEqual(answer.header("set-cookie"), "JSESSIONID=n7; path=/")
+
+    def test_callableIsChecked(self):
+        """
+        What is no plain cookie value is logged and not sent.
+        """
         self.assertEqual(self.cookie(lambda request: "a;b"), "JSESSIONID=dummy; path=/")
         self.assertEqual(self.cookie(lambda request: "a\r\nX: y"), "JSESSIONID=dummy; path=/")
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
 
     def test_callableFails(self):
         """

@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.static import Data
 
 from tests.support import SiteCase
-from txsockjs.demo import makeRoot, makeSite
+from txsockjs.demo import makeSite
 
 SERVICES = ("echo", "disabled_websocket_echo", "cookie_needed_echo", "close", "ticker", "amplify", "broadcast")
 
@@ -26,7 +26,7 @@ class DemoTests(SiteCase):
         self.serveDemo()
 
     def serveDemo(self, **settings):
-        root = makeRoot(self.clock, **settings)
+        root = makeSite(self.clock, **settings).resource
         self.services = {name: root.children[name.encode("ascii")] for name in SERVICES}
         self.resources.extend(self.services.values())
         self.serveTree(root)
@@ -149,7 +149,7 @@ class DemoTests(SiteCase):
         """
         A wrong setting is an error.
         """
-        self.assertRaises(ValueError, makeRoot, self.clock, nonsense=1)
+        self.assertRaises(ValueError, makeSite, self.clock, nonsense=1)
 
     def test_page(self):
         """
@@ -179,4 +179,4 @@ class DemoTests(SiteCase):
         """
         Without a reactor it is the global one.
         """
-        self.assertIn(b"ticker", makeRoot().children)
+        self.assertIn(b"ticker", makeSite().resource.children)

@@ -204,13 +204,24 @@ class SockJSMultiFactoryTests(SiteCase):
 
     def test_taken(self):
         """
-        A prefix can't be given twice, nor be empty.
+        A prefix can't be given twice, in whatever way it is written.
         """
         self.site.addFactory(Apps(), "echo")
         with self.assertRaisesRegex(ValueError, "echo"):
             self.site.addFactory(Apps(), "/echo/")
-        for empty in ("", b"", "//"):
-            self.assertRaises(ValueError, self.site.addFactory, Apps(), empty)
+        self.site.addFactory(Apps(), "")
+        for root in ("", b"", "/", "//"):
+            self.assertRaises(ValueError, self.site.addFactory, Apps(), root)
+
+    def test_below(self):
+        """
+        One service may lie below another, whichever comes first.
+        """
+        for first, second in (("a/b", "a"), ("c", "c/d")):
+            self.site.addFactory(Apps(), first)
+            self.site.addFactory(Apps(), second)
+        for path in ("/a", "/a/b", "/c", "/c/d"):
+            self.assertEqual(self.answerTo("GET", path).body, b"Welcome to SockJS!\n", path)
 
     def test_wrongOption(self):
         """

@@ -9,6 +9,9 @@ from __future__ import annotations
 import base64
 import datetime
 import json
+import os
+import shutil
+import tempfile
 import zlib
 from pathlib import Path
 from unittest import skipIf
@@ -472,7 +475,9 @@ class SocketTests(TestCase):
         """
         Everything works over a UNIX socket.
         """
-        path = self.mktemp()[-90:]
+        directory = tempfile.mkdtemp()  # not mktemp(): the path of a Unix socket has room for about a hundred bytes
+        self.addCleanup(shutil.rmtree, directory)
+        path = os.path.join(directory, "socket")
         await self.listen(f"unix:{path}")
         await self.useAll(self.client(EndpointClient(reactor, UNIXClientEndpoint(reactor, path))))
 

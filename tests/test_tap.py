@@ -11,8 +11,10 @@ import datetime
 import ipaddress
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import textwrap
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -110,7 +112,9 @@ class DirectoryMixin:
 
     def setUp(self) -> None:
         super().setUp()  # type: ignore[misc]
-        self.directory = Path(self.mktemp()).absolute()  # type: ignore[attr-defined]
+        # Not mktemp(): the path of a Unix socket has room for about a hundred bytes.
+        self.directory = Path(tempfile.mkdtemp()).resolve()
+        self.addCleanup(shutil.rmtree, self.directory)  # type: ignore[attr-defined]
         for name, text in MODULES.items():
             path = self.directory / name
             path.parent.mkdir(parents=True, exist_ok=True)

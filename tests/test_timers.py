@@ -272,6 +272,46 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual(self.ran, [1, 2, 3, 3])
 
 
+class FailureTests(SynchronousTestCase):
+    """
+    What fails for one key is no harm to the others.
+    """
+
+    def setUp(self):
+        self.clock = Clock()
+        self.ran = []
+
+    def run_(self, key):
+        self.ran.append(key)
+        if key == "bad":
+            raise RuntimeError("as asked")
+
+    def assertAllRan(self):
+        self.assertEqual(self.ran, ["good", "bad", "late"])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_deadlines(self):
+        """
+        A deadline whose function fails is logged, and the others come.
+        """
+        deadlines = Deadlines(self.clock, 5, self.run_)
+        for key in ("good", "bad", "late"):
+            deadlines.start(key)
+        self.clock.advance(5)
+        self.assertAllRan()
+
+    def test_turns(self):
+        """
+        So is what is to be done at the end of a turn.
+        """
+        turns = Turns(self.clock, self.run_)
+        for key in ("good", "bad", "late"):
+            turns.add(key)
+        self.clock.advance(0)
+        self.assertAllRan()
+
+
 class ChooseClockTests(SynchronousTestCase):
     """
     L{chooseClock}.

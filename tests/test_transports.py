@@ -810,10 +810,11 @@ class CookieTests(SiteCase):
 
     def test_uselessCallable(self):
         """
-        What a callable makes up is checked as well.
+        What a callable makes up is checked as well, and what is no cookie value is logged.
         """
         self.serve(cookie_needed=lambda request: "a; domain=example.com")
         self.assertEqual(self.answerTo("POST", "/0/s/xhr").header("set-cookie"), "JSESSIONID=dummy; path=/")
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
 
 class CallbackTests(SiteCase):

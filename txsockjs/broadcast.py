@@ -20,7 +20,8 @@ def broadcast(message: bytes | str, targets: Iterable[Any]) -> None:
 
     @param message: what C{write} of each target takes.
 
-    @param targets: transports, or protocols whose transports are meant. Those of other kinds than SockJS get it by their C{write}.
+    @param targets: transports, or protocols whose transports are meant. Those of other kinds than SockJS get it by
+        their C{write}.
 
     @raise ValueError: when the bytes can't be decoded in the encoding of a target.
     """

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Callable, Iterable, Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 try:
     import orjson
@@ -22,12 +23,12 @@ except ImportError:  # an extra: the standard library's json does the same work,
     orjson = None  # type: ignore[assignment]
 
 __all__ = [
+    "RAW",
+    "SOCKJS",
     "BrokenJSON",
     "DecodeError",
     "Framing",
     "PayloadExpected",
-    "RAW",
-    "SOCKJS",
     "SharedMessage",
     "decodeMessages",
     "encodeMessage",

@@ -193,13 +193,15 @@ class Connection:
     @property
     def disconnecting(self) -> bool:
         """
-        Whether the session is closed or about to be; protocols such as L{twisted.protocols.basic.LineReceiver} look at it.
+        Whether the session is closed or about to be; protocols such as L{twisted.protocols.basic.LineReceiver} look
+        at it.
         """
         return self._link.isClosing
 
     def loseConnection(self) -> None:
         """
-        See L{twisted.internet.interfaces.ITransport.loseConnection}: close the session with the default code and reason.
+        See L{twisted.internet.interfaces.ITransport.loseConnection}: close the session with the default code and
+        reason.
         """
         self._link.close(*GO_AWAY)
 
@@ -261,7 +263,7 @@ class Connection:
 
     def stopProducing(self) -> None:
         """
-        Deliver no more messages, and close.
+        Close, as L{loseConnection} does.
         """
         self.loseConnection()
 

@@ -2,9 +2,9 @@
 """
 Between the bytes of a Twisted protocol and the text of a SockJS message: what the C{encoding} option names.
 
-SockJS carries text. A protocol that provides L{txsockjs.interfaces.ISockJSProtocol} deals in text as well; every other
-one reads and writes bytes, and an L{Encoding} translates. It is strict: bytes that are no text in the named encoding are
-an error of the program, told to it at once as a L{ValueError}.
+SockJS carries text. A protocol that provides L{txsockjs.interfaces.ISockJSProtocol} deals in text as well; every
+other one reads and writes bytes, and an L{Encoding} translates. It is strict: bytes that are no text in the named
+encoding are an error of the program, told to it at once as a L{ValueError}.
 """
 
 from __future__ import annotations
@@ -133,8 +133,8 @@ class _TextEncoding:
 
 class _UTF8Encoding(_TextEncoding):
     """
-    UTF-8, where one thing that legal JSON can carry has no bytes: a lone surrogate. Real browsers send it and it must not
-    end the session, so the protocol gets U+FFFD for it, as it would from a plain WebSocket.
+    UTF-8, where one thing that legal JSON can carry has no bytes: a lone surrogate. Real browsers send it and it must
+    not end the session, so the protocol gets U+FFFD for it, as it would from a plain WebSocket.
     """
 
     def encode(self, message: str) -> bytes:

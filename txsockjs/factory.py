@@ -5,7 +5,8 @@ Ready sites: C{twisted.web} servers that are nothing but SockJS services.
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.web.resource import IResource, Resource
@@ -13,6 +14,7 @@ from twisted.web.server import Request, Site
 
 from txsockjs.options import Options
 from txsockjs.resource import SockJSResource
+from txsockjs.transports import BELOW_SESSION
 from txsockjs.transports.answers import Answer, NotFound
 
 __all__ = ["SockJSFactory", "SockJSMultiFactory", "SockJSResource", "mount"]
@@ -20,7 +22,7 @@ __all__ = ["SockJSFactory", "SockJSMultiFactory", "SockJSResource", "mount"]
 
 class _Way(Resource):
     """
-    What lies between the root and a resource: nothing that could be asked for.
+    A place where nothing is mounted, on the way to something that is.
     """
 
     def render(self, request: Request) -> Answer:
@@ -30,33 +32,97 @@ class _Way(Resource):
         return NotFound().render(request)
 
 
-def mount(root: IResource, prefix: str | bytes, resource: IResource) -> None:
+def mount(root: IResource, prefix: str | bytes, resource: IResource) -> IResource:
     """
     Hang a resource into a tree.
 
     @param root: the resource of C{/}.
 
-    @param prefix: the path, such as C{echo}, C{/echo} or C{/a/b}; what is missing on the way is made.
+    @param prefix: the path, such as C{echo}, C{/echo}, C{/a/b} or C{/}; what is missing on the way is made.
 
-    @raise ValueError: when the path is taken, or empty.
+    @return: the resource of C{/}, which is C{resource} itself if it was mounted there.
+
+    @raise ValueError: when the path is taken.
     """
-    path = prefix.encode("utf-8") if isinstance(prefix, str) else prefix
-    *way, last = path.strip(b"/").split(b"/")
-    if not last:
-        raise ValueError("a prefix must not be empty")
-    parent = root
-    for segment in way:
-        child = parent.children.get(segment)  # type: ignore[attr-defined]
-        if child is None:
-            child = _Way()
-            parent.putChild(segment, child)
-        parent = child
-    if last in parent.children:  # type: ignore[attr-defined]
-        raise ValueError(f"there are two services at /{path.strip(b'/').decode('utf-8', 'replace')}")
-    parent.putChild(last, resource)
+    path = (prefix.encode("utf-8") if isinstance(prefix, str) else prefix).strip(b"/")
+    parent: Any = None
+    place: Any = root
+    for segment in path.split(b"/") if path else []:
+        parent, place = place, place.children.get(segment)
+        if place is None:
+            place = _Way()
+            parent.putChild(segment, place)
+    if not isinstance(place, _Way):
+        raise ValueError(f"there is something else at /{path.decode('utf-8', 'replace')}")
+    for name, child in place.children.items():
+        resource.putChild(name, child)
+    if parent is None:
+        return resource
+    parent.putChild(segment, resource)
+    return root
 
 
-class SockJSFactory(Site):
+class _Request(Request):
+    """
+    A request whose body is left as it is where SockJS reads it, whatever its type is said to be. Twisted would read a
+    form, and refuse a broken one, before it knows whom the request is for.
+    """
+
+    _contentTypes: list[bytes] | None = None
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """
+        Hide the type of the body until the request is processed.
+        """
+        if path.partition(b"?")[0].rpartition(b"/")[2] in BELOW_SESSION:
+            types = self.requestHeaders.getRawHeaders(b"content-type")
+            self._contentTypes = None if types is None else list(types)
+            self.requestHeaders.removeHeader(b"content-type")
+        super().requestReceived(command, path, version)
+
+    def process(self) -> None:
+        """
+        Find the resource, which may see the type.
+        """
+        if self._contentTypes is not None:
+            self.requestHeaders.setRawHeaders(b"content-type", self._contentTypes)
+        super().process()
+
+
+class _ServiceSite(Site):
+    """
+    A site that starts and stops with its services.
+    """
+
+    def __init__(self, root: IResource, reactor: IReactorTime | None) -> None:
+        super().__init__(root, requestFactory=_Request, reactor=reactor)
+        self._services: list[tuple[SockJSResource, IProtocolFactory]] = []
+
+    def _add(self, resource: SockJSResource, factory: IProtocolFactory, prefix: str | bytes) -> None:
+        self.resource = mount(self.resource, prefix, resource)
+        self._services.append((resource, factory))
+        if self.numPorts:
+            factory.doStart()
+
+    def startFactory(self) -> None:
+        """
+        Start the wrapped factories as well.
+        """
+        super().startFactory()
+        for _, factory in self._services:
+            factory.doStart()
+
+    def stopFactory(self) -> None:
+        """
+        Close every session, and stop the wrapped factories as well.
+        """
+        for resource, factory in self._services:
+            resource.stop()
+            factory.doStop()
+        super().stopFactory()
+
+
+class SockJSFactory(_ServiceSite):
     """
     A site that is one service, at C{/}.
     """
@@ -72,27 +138,12 @@ class SockJSFactory(Site):
         """
         See L{SockJSResource.__init__}.
         """
-        self._factory = factory
         resource = SockJSResource(factory, options, reactor=reactor, **settings)
-        super().__init__(resource, reactor=reactor)
-
-    def startFactory(self) -> None:
-        """
-        Start the wrapped factory as well.
-        """
-        super().startFactory()
-        self._factory.doStart()
-
-    def stopFactory(self) -> None:
-        """
-        Close every session, and stop the wrapped factory as well.
-        """
-        self.resource.stop()
-        self._factory.doStop()
-        super().stopFactory()
+        super().__init__(_Way(), reactor)
+        self._add(resource, factory, "/")
 
 
-class SockJSMultiFactory(Site):
+class SockJSMultiFactory(_ServiceSite):
     """
     A site of several services.
 
@@ -106,10 +157,8 @@ class SockJSMultiFactory(Site):
         @param root: what answers the URLs that belong to no service, such as a L{twisted.web.static.File}; by
             default they are not found.
         """
-        super().__init__(Resource() if root is None else root, reactor=reactor)
+        super().__init__(_Way() if root is None else root, reactor)
         self._reactor = reactor
-        self._rootIsFree = root is None
-        self._services: list[tuple[SockJSResource, IProtocolFactory]] = []
         self.paths: list[str] = []
 
     def addFactory(
@@ -131,39 +180,8 @@ class SockJSMultiFactory(Site):
 
         @param settings: see L{SockJSResource.__init__}.
 
-        @raise ValueError: when a setting is wrong, or the prefix is empty or taken.
+        @raise ValueError: when a setting is wrong, or the prefix is taken.
         """
-        resource = SockJSResource(factory, options, reactor=self._reactor, **settings)
-        if prefix in ("/", b"/"):
-            self._mountAtRoot(resource)
-        else:
-            mount(self.resource, prefix, resource)
-        self._services.append((resource, factory))
-        self.paths.append("/" + (prefix if isinstance(prefix, str) else prefix.decode("utf-8", "replace")).strip("/"))
-        if self.numPorts:
-            factory.doStart()
-
-    def _mountAtRoot(self, resource: SockJSResource) -> None:
-        if not self._rootIsFree:
-            raise ValueError("there is something else at /")
-        for name, child in self.resource.children.items():
-            resource.putChild(name, child)
-        self.resource = resource
-        self._rootIsFree = False
-
-    def startFactory(self) -> None:
-        """
-        Start the wrapped factories as well.
-        """
-        super().startFactory()
-        for _, factory in self._services:
-            factory.doStart()
-
-    def stopFactory(self) -> None:
-        """
-        Close every session, and stop the wrapped factories as well.
-        """
-        for resource, factory in self._services:
-            resource.stop()
-            factory.doStop()
-        super().stopFactory()
+        self._add(SockJSResource(factory, options, reactor=self._reactor, **settings), factory, prefix)
+        path = prefix if isinstance(prefix, str) else prefix.decode("utf-8", "replace")
+        self.paths.append("/" + path.strip("/"))

@@ -5,7 +5,8 @@ What an application may rely on.
 
 from __future__ import annotations
 
-from typing import Iterable, Mapping, NamedTuple, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from zope.interface import Attribute, Interface
 
@@ -18,15 +19,17 @@ class RequestFacts(NamedTuple):
     """
 
     path: str
-    """The decoded path of the URL under which the service is mounted, such as C{/echo}; session and transport left out."""
+    """
+    The decoded path of the URL under which the service is mounted, such as C{/echo}; session and transport left out.
+    """
 
     args: Mapping[str, Sequence[str]]
     """The query arguments: each name with its values, in order."""
 
     headers: Mapping[str, str]
     """
-    Those headers that the option C{exposed_headers} names and the request has: lower-case name and value. A header that came
-    several times is joined by a comma and a space.
+    Those headers that the option C{exposed_headers} names and the request has: lower-case name and value. A header
+    that came several times is joined by a comma and a space.
     """
 
 
@@ -53,8 +56,8 @@ class ISockJSTransport(Interface):
     id = Attribute("C{str}: an opaque name of this session, unique in the process and never the session id of a URL.")
 
     transportName = Attribute(
-        "C{str}: the SockJS transport that opened the session: C{websocket}, C{websocket-raw}, C{xhr-streaming}, C{xhr-polling}, "
-        "C{eventsource}, C{htmlfile} or C{jsonp-polling}."
+        "C{str}: the SockJS transport that opened the session: C{websocket}, C{websocket-raw}, C{xhr-streaming}, "
+        "C{xhr-polling}, C{eventsource}, C{htmlfile} or C{jsonp-polling}."
     )
 
     requestFacts = Attribute("L{RequestFacts}: the request that opened the session.")
@@ -63,8 +66,8 @@ class ISockJSTransport(Interface):
         """
         Send one message.
 
-        @param data: text, or bytes in the service's encoding. Empty bytes send nothing, as on any transport; an empty C{str} is an
-            empty message.
+        @param data: text, or bytes in the service's encoding. Empty bytes send nothing, as on any transport; an empty
+            C{str} is an empty message.
 
         @raise ValueError: when the bytes can't be decoded; the text names the option C{encoding}.
         @raise TypeError: when C{data} is neither C{bytes} nor C{str}.
@@ -77,13 +80,15 @@ class ISockJSTransport(Interface):
 
     def close(code: int = 3000, reason: str = "Go away!") -> None:
         """
-        Close the session. What was written before is delivered first. While a producer is registered the session stays open.
+        Close the session. What was written before is delivered first. While a producer is registered the session
+        stays open.
 
         @param code: the close code that the client gets: 1000, or 3000 to 4999.
 
         @param reason: a few words for the client, at most 123 bytes in UTF-8.
 
-        @raise ValueError: when code or reason is out of these bounds, which are those of WebSockets (RFC 6455 section 7.4).
+        @raise ValueError: when code or reason is out of these bounds, which are those of WebSockets (RFC 6455 section
+            7.4).
         """
 
     def abortConnection() -> None:

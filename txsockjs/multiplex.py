@@ -2,8 +2,8 @@
 """
 Many protocols over one session, wire-compatible with the client of websocket-multiplex.
 
-Its messages are C{sub,topic}, C{msg,topic,payload} and C{uns,topic}, both ways. A topic that a client subscribes to becomes a channel: a
-transport of its own, with the protocol of the factory that was added under that name.
+Its messages are C{sub,topic}, C{msg,topic,payload} and C{uns,topic}, both ways. A topic that a client subscribes to
+becomes a channel: a transport of its own, with the protocol of the factory that was added under that name.
 """
 
 from __future__ import annotations
@@ -145,7 +145,9 @@ class _Channel:
 
     def registerProducer(self, producer: Producer, streaming: bool) -> None:
         if self.producer is not None:
-            raise RuntimeError(f"can't register {producer!r}: {self.producer!r} is registered and was never unregistered")
+            raise RuntimeError(
+                f"can't register {producer!r}: {self.producer!r} is registered and was never unregistered"
+            )
         if self.isClosing:
             producer.stopProducing()
             return

@@ -2,8 +2,8 @@
 """
 Every setting of a service, once: default, unit, check, help, and how it is read from text.
 
-Command line, endpoint strings, keyword arguments, the option dict of txsockjs 1.x and the tables in the documentation are all derived from
-the fields of L{Options}.
+Command line, endpoint strings, keyword arguments, the option dict of txsockjs 1.x and the tables in the documentation
+are all derived from the fields of L{Options}.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import math
 import re
 import sys
 import warnings
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Callable, Iterable, Mapping, NamedTuple
+from typing import Any, NamedTuple
 
 from twisted.web.iweb import IRequest
 
 from txsockjs.encoding import lookupEncoding
 
-__all__ = ["OPTIONS", "OptionInfo", "Options", "TRANSPORTS"]
+__all__ = ["OPTIONS", "TRANSPORTS", "OptionInfo", "Options"]
 
 TRANSPORTS = (
     "websocket",
@@ -124,7 +125,9 @@ def _transports(value: object) -> tuple[str, ...]:
     names = _nameList(value)
     for name in names:
         if name not in TRANSPORTS:
-            raise ValueError(f"has no transport {name!r}{_suggest(name, TRANSPORTS)}; there are {', '.join(TRANSPORTS)}")
+            raise ValueError(
+                f"has no transport {name!r}{_suggest(name, TRANSPORTS)}; there are {', '.join(TRANSPORTS)}"
+            )
     if not names:
         raise ValueError(f"must name at least one of {', '.join(TRANSPORTS)}")
     return tuple(name for name in TRANSPORTS if name in names)
@@ -152,7 +155,9 @@ def _flag(value: object) -> bool:
 def _cookie(value: object) -> bool | Callable[[IRequest], str]:
     if isinstance(value, bool) or callable(value):
         return value
-    raise ValueError(f"must be true, false, or a callable that is given the request and returns the cookie's value, not {value!r}")
+    raise ValueError(
+        f"must be true, false, or a callable that is given the request and returns the cookie's value, not {value!r}"
+    )
 
 
 def _url(value: object) -> str:
@@ -216,18 +221,23 @@ class Options:
     disconnect_delay: float = _option(
         5.0,
         "seconds",
-        "how long a client may be without a receiving request before its session is over, and how long a closed session is remembered",
+        "how long a client may be without a receiving request before its session is over, and how long a session that "
+        "is over is remembered",
         _positiveSeconds,
         _number,
     )
     response_limit: int = _option(
-        131072, "bytes", "size after which a streaming response ends and the client opens the next", _positiveBytes, _integer
+        131072,
+        "bytes",
+        "size after which a streaming response ends and the client opens the next",
+        _positiveBytes,
+        _integer,
     )
     cookie_needed: bool | Callable[[IRequest], str] = _option(
         False,
         "true or false",
-        "whether to set the JSESSIONID cookie, for balancers that need one; in Python also a callable that is given the request "
-        "and returns the cookie's value",
+        "whether to set the JSESSIONID cookie, for balancers that need one; in Python also a callable that is given "
+        "the request and returns the cookie's value",
         _cookie,
         _boolean,
     )
@@ -241,7 +251,8 @@ class Options:
     base_url: str | Callable[[IRequest], str] | None = _option(
         None,
         "URL",
-        "where clients shall connect instead of the URL that they know, told in info; in Python also a callable that is given the request",
+        "where clients shall connect instead of the URL that they know, told in info; in Python also a callable that "
+        "is given the request",
         _baseURL,
         str,
     )
@@ -256,12 +267,17 @@ class Options:
         _EXPOSED_HEADERS, "names", "headers of the first request that the application may see", _headers, _names
     )
     close_timeout: float = _option(
-        5.0, "seconds", "how long the client of a closed WebSocket may take to close it too, before it is cut", _positiveSeconds, _number
+        5.0,
+        "seconds",
+        "how long the client of a closed WebSocket may take to close it too, before it is cut",
+        _positiveSeconds,
+        _number,
     )
     proxy_header: str | None = _option(
         None,
         "name",
-        "header whose last entry is the client's address, such as x-forwarded-for; name one only behind a proxy of yours that sets it",
+        "header whose last entry is the client's address, such as x-forwarded-for; name one only behind a proxy of "
+        "yours that sets it",
         _headerName,
         str,
     )
@@ -275,7 +291,8 @@ class Options:
         """
         Make options of what a user gave.
 
-        @param options: ready options, or a dict of settings; the names of txsockjs 1.x are understood, with a C{DeprecationWarning}.
+        @param options: ready options, or a dict of settings; the names of txsockjs 1.x are understood, with a
+            C{DeprecationWarning}.
 
         @param settings: single settings, which win over C{options}.
 

@@ -51,8 +51,8 @@ def requestFacts(request: Request, depth: int, options: Options) -> RequestFacts
 
 def peerOf(request: Request, options: Options) -> IAddress:
     """
-    @return: the address of the client: that of the connection, or the one that the header of the option C{proxy_header} names. A header
-        without a plain IP address at its end is ignored.
+    @return: the address of the client: that of the connection, or the one that the header of the option
+        C{proxy_header} names. A header without a plain IP address at its end is ignored.
     """
     connection: IAddress = request.getClientAddress()
     if options.proxy_header is None:

@@ -10,12 +10,13 @@ import html
 import json
 import re
 import secrets
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.web.http import NOT_MODIFIED
-from twisted.web.server import Request
 from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request
 
 from txsockjs.options import TRANSPORTS, Options
 from txsockjs.service import Service
@@ -138,7 +139,8 @@ class SockJSResource(Resource):
         **settings: Any,
     ) -> None:
         """
-        @param factory: makes a protocol for every session. Its C{buildProtocol} may return L{None}, which refuses the session.
+        @param factory: makes a protocol for every session. Its C{buildProtocol} may return L{None}, which refuses the
+            session.
 
         @param options: the settings of the service, as L{Options} or a dict.
 
@@ -186,7 +188,8 @@ class SockJSResource(Resource):
 
     def stop(self) -> None:
         """
-        Close every session now. Afterwards no delayed call of the service is left, save those of WebSockets that are being closed.
+        Close every session now. Afterwards no delayed call of the service is left, save those of WebSockets that are
+        being closed.
         """
         self._service.registry.stop()
 

@@ -59,7 +59,5 @@ class Service:
         facts = requestFacts(request, depth, self.options)
         peer = peerOf(request, self.options)
         session = self.registry.create(framing, name)
-        session.bind(
-            Connection(session, self._factory, self._encoding, transportName, facts, peer, request.getHost())
-        )
+        session.bind(Connection(session, self._factory, self._encoding, transportName, facts, peer, request.getHost()))
         return session

@@ -20,10 +20,12 @@ The rules:
      until the session is forgotten. A receiver that carries just one session (a WebSocket) then closes too, and the
      session is over when it is gone.
   9. The application hears of the end once, last of all, in a turn of its own, whatever happened before.
- 10. An exception in the application is logged and closes its own session, with code 1011.
- 11. Messages of the client are delivered in the order in which they came. Those that come while the application has
-     paused its intake wait for it. Those that it has not taken when the session stops being OPEN are dropped, and the
-     intake is not paused any more, so that the end of a connection is seen.
+  10. An exception in the application is logged and closes its own session, with code 1011.
+  11. Messages of the client are delivered in the order in which they came. Those that come while the application has
+      paused its intake wait for it. Those that it has not taken when the session stops being OPEN are dropped, and the
+      intake is not paused any more, so that the end of a connection is seen.
+
+The states::
 
           attach            close, crash          close frame said
     NEW ---------> OPEN -------------------> CLOSING --------------> CLOSED
@@ -37,8 +39,9 @@ No reactor is needed to run a session: time comes from the L{Keeper}.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
-from typing import Any, Callable, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted
@@ -51,9 +54,9 @@ from txsockjs.timers import Deadlines, Turns
 
 __all__ = [
     "ANOTHER_RECEIVER",
-    "Application",
     "GO_AWAY",
     "INTERRUPTED",
+    "Application",
     "Keeper",
     "Receiver",
     "Session",
@@ -207,6 +210,7 @@ class Session:
         "_flushing",
         "_framing",
         "_inbox",
+        "_keeper",
         "_outcome",
         "_producer",
         "_producerPaused",
@@ -214,7 +218,6 @@ class Session:
         "_queuedBytes",
         "_reading",
         "_receiver",
-        "_keeper",
         "_streaming",
         "state",
     )

@@ -10,11 +10,15 @@ one. A general batching timer, such as txaio's, would cost a delayed call to can
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Callable, Generic, Hashable, TypeVar
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 __all__ = ["Deadlines", "Turns", "chooseClock"]
+
+_log = Logger()
 
 K = TypeVar("K", bound=Hashable)
 
@@ -30,7 +34,7 @@ class Deadlines(Generic[K]):
 
         @param delay: how far ahead every deadline lies, in seconds; 0 means that there are none.
 
-        @param expired: called with the key whose deadline has come; it may set deadlines again. It must not raise.
+        @param expired: called with the key whose deadline has come; it may set deadlines again.
         """
         self._clock = clock
         self._delay = delay
@@ -70,7 +74,7 @@ class Deadlines(Generic[K]):
             if due > now:
                 break
             del self._due[key]
-            self._expired(key)
+            _attempt(self._expired, key)
         self._running = False
         if self._due:
             self._call = self._clock.callLater(max(0.0, next(iter(self._due.values())) - now), self._run)
@@ -85,7 +89,7 @@ class Turns(Generic[K]):
         """
         @param clock: where time comes from.
 
-        @param run: called once with every key that was added in a turn. It must not raise.
+        @param run: called once with every key that was added in a turn.
         """
         self._clock = clock
         self._run = run
@@ -112,7 +116,17 @@ class Turns(Generic[K]):
         self._call = None
         waiting, self._waiting = self._waiting, {}
         for key in waiting:
-            self._run(key)
+            _attempt(self._run, key)
+
+
+def _attempt(function: Callable[[K], object], key: K) -> None:
+    """
+    Call a function, so that its failure for one key is no harm to the others.
+    """
+    try:
+        function(key)
+    except Exception:
+        _log.failure("{function} failed for {key}", function=function, key=key)
 
 
 def chooseClock(reactor: IReactorTime | None) -> IReactorTime:

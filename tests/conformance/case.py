@@ -510,12 +510,10 @@ class ConformanceCase(TestCase):
         self.addCleanup(self.client.close)
 
     def _demo(self) -> str:
-        from twisted.web.server import Site
-
-        from txsockjs.demo import makeRoot
+        from txsockjs.demo import makeSite
 
         tidy = _TidyReactor(reactor)
-        site = Site(makeRoot(tidy), reactor=tidy)
+        site = makeSite(tidy)
         transports: list[Any] = []
         build = site.buildProtocol
 

@@ -1,7 +1,7 @@
 # -*- test-case-name: tests.test_demo -*-
 """
-What C{twistd sockjs} serves without C{--factory}: the standard test services, which public client and protocol test suites expect, and a
-page to try them by hand.
+What C{twistd sockjs} serves without C{--factory}: the standard test services, which public client and protocol test
+suites expect, and a page to try them by hand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from txsockjs.demo.services import standardServices
 from txsockjs.factory import SockJSMultiFactory
 from txsockjs.options import Options
 
-__all__ = ["makeRoot", "makeSite"]
+__all__ = ["makeSite"]
 
 
 def makeSite(reactor: IReactorTime | None = None, root: Resource | None = None, **settings: Any) -> SockJSMultiFactory:
@@ -42,11 +42,3 @@ def makeSite(reactor: IReactorTime | None = None, root: Resource | None = None, 
         page = page.replace("{{sockjs_url}}", html.escape(options.sockjs_url))
         site.resource.putChild(b"", Data(page.encode("utf-8"), "text/html; charset=UTF-8"))
     return site
-
-
-def makeRoot(reactor: IReactorTime | None = None, **settings: Any) -> Resource:
-    """
-    Make the resource of C{/}, for a site of your own. See L{makeSite}.
-    """
-    root: Resource = makeSite(reactor, **settings).resource
-    return root

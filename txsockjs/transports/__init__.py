@@ -7,7 +7,7 @@ Each module here knows one way, and none of the others.
 
 from __future__ import annotations
 
-from typing import Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from twisted.web.resource import IResource
 

@@ -6,7 +6,7 @@ The headers and the short answers that the URLs of a service have in common (pro
 from __future__ import annotations
 
 import re
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -15,13 +15,13 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 __all__ = [
-    "Answer",
     "HTML",
     "JAVASCRIPT",
     "JSON",
+    "PLAIN",
+    "Answer",
     "Leaf",
     "NotFound",
-    "PLAIN",
     "allowOrigin",
     "allowPreflight",
     "cacheForAYear",
@@ -110,7 +110,10 @@ def setSessionCookie(request: Request, needed: bool | Callable[[Request], str]) 
 
 def _valueByApplication(request: Request, value: Callable[[Request], str]) -> bytes | None:
     try:
-        return value(request).encode("ascii")
+        made = value(request).encode("ascii")
+        if not _COOKIE_VALUE.fullmatch(made):
+            raise ValueError(f"{made!r} is no plain cookie value")
+        return made
     except Exception:
         _log.failure("the callable of the option cookie_needed failed")
         return None
@@ -127,7 +130,8 @@ def plainText(request: Request, code: int, text: str) -> bytes:
 
 def finishEmpty(request: Request, code: int = NO_CONTENT) -> Answer:
     """
-    Answer without a body, and without the C{Content-Length} that C{render} would add: RFC 9110 section 8.6 forbids it here.
+    Answer without a body, and without the C{Content-Length} that C{render} would add: RFC 9110 section 8.6 forbids it
+    here.
     """
     request.setResponseCode(code)
     request.finish()
@@ -145,6 +149,8 @@ class NotFound(Resource):
         """
         @return: a line of text.
         """
+        if request.channel is None:
+            return NOT_DONE_YET  # nobody is left to be told
         return plainText(request, NOT_FOUND, "Not found\n")
 
 
@@ -168,7 +174,7 @@ class Leaf(Resource):
             return self.answer(request)
         request.setResponseCode(NOT_ALLOWED)
         request.setHeader(b"allow", b", ".join(self.methods))
-        request.defaultContentType = None
+        request.defaultContentType = None  # or Twisted would say that the empty body is HTML
         return b""
 
     def answer(self, request: Request) -> Answer:

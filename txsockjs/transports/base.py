@@ -1,12 +1,13 @@
 # -*- test-case-name: tests.test_transports -*-
 """
-What the HTTP transports have in common: a receiver that writes frames into a response, the resource that opens one, and the resource
-that takes messages.
+What the HTTP transports have in common: a receiver that writes frames into a response, the resource that opens one,
+and the resource that takes messages.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, ClassVar, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
@@ -28,7 +29,7 @@ from txsockjs.transports.answers import (
     setSessionCookie,
 )
 
-__all__ = ["Dress", "HTTPReceiver", "ReceiveLeaf", "SESSION_DEPTH", "SendLeaf", "SessionLeaf", "bodyOf"]
+__all__ = ["SESSION_DEPTH", "Dress", "HTTPReceiver", "ReceiveLeaf", "SendLeaf", "SessionLeaf", "bodyOf"]
 
 SESSION_DEPTH = 3
 """How many segments C{/<server>/<session>/<transport>} has."""

@@ -5,7 +5,7 @@ C{eventsource}: receiving by server-sent events.
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from twisted.web.server import Request
 

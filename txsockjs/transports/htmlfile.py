@@ -5,7 +5,7 @@ C{htmlfile}: receiving by a page that never ends, in a hidden frame, one script 
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from twisted.web.http import INTERNAL_SERVER_ERROR
 from twisted.web.server import Request

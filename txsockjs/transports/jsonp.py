@@ -5,7 +5,7 @@ C{jsonp-polling}: receiving by a script that calls a function of the page's, and
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 from urllib.parse import parse_qs
 
 from twisted.web.http import INTERNAL_SERVER_ERROR
@@ -45,7 +45,7 @@ class JSONP(ReceiveLeaf):
 
         def call(frame: bytes) -> bytes:
             # The comment keeps the callback from being the first bytes of the answer (CVE-2014-4671).
-            return f"/**/{callback}({quote(frame.decode('utf-8'))});\r\n".encode("utf-8")
+            return f"/**/{callback}({quote(frame.decode('utf-8'))});\r\n".encode()
 
         return self.receive(request, name, call, 1)
 

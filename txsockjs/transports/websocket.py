@@ -2,15 +2,16 @@
 """
 C{websocket} and C{websocket-raw}: the only module that knows Autobahn.
 
-The upgrade is decided here, so that a refusal is an ordinary HTTP answer; then Autobahn gets a handshake that it is sure to accept, and
-speaks RFC 6455 from there on.
+The upgrade is decided here, so that a refusal is an ordinary HTTP answer; then Autobahn gets a handshake that it is
+sure to accept, and speaks RFC 6455 from there on.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Callable, ClassVar, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet.interfaces import IPushProducer
@@ -149,7 +150,9 @@ class _FramedProtocol(WebSocketServerProtocol):
         self.closings.cancel(self)
         if self.failedByMe or not wasClean:
             local = self.localCloseCode
-            lost = SessionLost(local or ABNORMAL, (self.localCloseReason or b"").decode("utf-8", "replace") or reason or "")
+            lost = SessionLost(
+                local or ABNORMAL, (self.localCloseReason or b"").decode("utf-8", "replace") or reason or ""
+            )
             self.session.receiverLost(self, lost)
         else:
             self.session.receiverLost(self, SessionDone(code or NO_STATUS, reason or ""))
@@ -281,7 +284,8 @@ def _takeOver(request: Request, protocol: _FramedProtocol) -> None:
     """
     Give the connection of a request to a WebSocket.
 
-    The channel stays where it is and passes on what it is given, whatever TLS or PROXY protocol lies between it and the socket.
+    The channel stays where it is and passes on what it is given, whatever TLS or PROXY protocol lies between it and
+    the socket.
     """
     channel: Any = request.channel
     transport = channel.transport
@@ -292,6 +296,8 @@ def _takeOver(request: Request, protocol: _FramedProtocol) -> None:
     channel.connectionLost = protocol.connectionLost
     protocol.makeConnection(transport)
     protocol.dataReceived(
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Key: " + (request.getHeader(b"sec-websocket-key") or b"") + b"\r\n\r\n"
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+        + (request.getHeader(b"sec-websocket-key") or b"")
+        + b"\r\n\r\n"
     )

@@ -5,7 +5,7 @@ C{xhr-polling} and C{xhr-streaming}: receiving by the body of a POST, and C{xhr_
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from twisted.web.server import Request
 
