@@ -161,6 +161,18 @@ class SockJSFactoryTests(SiteCase):
         """
         self.assertEqual(SockJSFactory(Apps()).resource.options, Options())
 
+    def test_noAccessLog(self):
+        """
+        Requests are not logged: there are many, and their URLs hold the ids of sessions.
+        """
+        self.make(Apps())
+        self.site.doStart()
+        self.addCleanup(self.site.doStop)
+        written = []
+        self.patch(self.site, "logFile", type("Log", (), {"write": written.append, "close": lambda log: None})())
+        self.assertEqual(self.answerTo("GET", "/").code, 200)
+        self.assertEqual(written, [])
+
     def test_namesOfVersion1(self):
         """
         Programs for txsockjs 1.x find the resource here as well.

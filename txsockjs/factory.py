@@ -104,6 +104,11 @@ class _ServiceSite(Site):
         if self.numPorts:
             factory.doStart()
 
+    def log(self, request: object) -> None:
+        """
+        Write no access log: a line for every poll would drown what matters, and the URLs hold the ids of sessions.
+        """
+
     def startFactory(self) -> None:
         """
         Start the wrapped factories as well.
