@@ -7,6 +7,7 @@ L{txsockjs.transports.answers}: headers and short answers, as they go over the w
 
 from __future__ import annotations
 
+from twisted.logger import globalLogPublisher
 from twisted.web.http import stringToDatetime
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
@@ -279,6 +280,18 @@ class ShortAnswerTests(AnswersCase):
             self.assertEqual((answer.code, answer.body), (404, b"Not found\n"))
             self.assertEqual(answer.header("content-type"), "text/plain; charset=UTF-8")
 
+    def test_notFoundGone(self):
+        """
+        A client that went away before is not told.
+        """
+        late = Late()
+        self.serveTree(late)
+        connection = self.connect()
+        connection.ask("GET", "/")
+        (request,) = late.waiting
+        connection.lose()
+        self.assertEqual(NotFound().render(request), NOT_DONE_YET)
+
 
 class LeafTests(AnswersCase):
     """
@@ -306,6 +319,17 @@ class LeafTests(AnswersCase):
         self.assertEqual((head.code, head.body), (200, b""))
         for name in ("content-type", "content-length"):
             self.assertEqual(head.header(name), get.header(name))
+
+    def test_quietHead(self):
+        """
+        Nothing is logged about HEAD, by which load balancers ask again and again whether the service is there.
+        """
+        self.serveTree(Page())
+        events = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        self.answerTo("HEAD", "/")
+        self.assertEqual([event for event in events if event["log_namespace"].startswith("twisted.web.server")], [])
 
     def test_gone(self):
         """

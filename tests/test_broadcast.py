@@ -70,11 +70,12 @@ class BroadcastTests(SynchronousTestCase):
 
     def test_halfACharacter(self):
         """
-        Bytes that end within a character are an error, since nothing follows that could end it.
+        Bytes that end within a character are an error, since nothing follows that could end it; nobody gets them.
         """
-        _, one = connect()
+        (a, one), (_, two) = connect(encoding="latin-1"), connect()
         with self.assertRaises(ValueError):
-            broadcast(b"\xc3", [one])
+            broadcast(b"\xc3", [one, two])
+        self.assertEqual(a.sent, [])
 
     def test_nothing(self):
         """

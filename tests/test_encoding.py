@@ -234,6 +234,46 @@ class OtherCodecTests(SynchronousTestCase):
         )
 
 
+class LenientTests(SynchronousTestCase):
+    """
+    UTF-8 with another codec to fall back to, as txsockjs 1.x had it.
+    """
+
+    def setUp(self):
+        self.encoding = lookupEncoding("utf-8+windows-1252")
+        self.decoder = self.encoding.decoder()
+
+    def test_name(self):
+        """
+        The fallback is known by its usual name; it must be a text codec.
+        """
+        self.assertEqual(self.encoding.name, "utf-8+cp1252")
+        for name in ("utf-8+", "utf-8+base64", "utf-8+rot13"):
+            self.assertRaises(ValueError, lookupEncoding, name)
+
+    def test_utf8(self):
+        """
+        What is UTF-8 stays UTF-8, both ways, whatever the fallback lacks.
+        """
+        self.assertEqual(self.decoder.decode("caf\xe9 \u20ac \U0001f600".encode()), "caf\xe9 \u20ac \U0001f600")
+        self.assertEqual(self.encoding.encode("caf\xe9 \U0001f600"), "caf\xe9 \U0001f600".encode())
+
+    def test_fallback(self):
+        """
+        A write that is no UTF-8 as a whole is read by the fallback; what that can't read either is replaced.
+        """
+        self.assertEqual(self.decoder.decode(b"caf\xe9"), "caf\xe9")
+        self.assertEqual(self.decoder.decode(b"\xc3\xa9 \x80 \x81"), "\xc3\xa9 \u20ac \ufffd")
+        self.assertFalse(self.decoder.pending)
+
+    def test_noBytes(self):
+        """
+        Empty bytes are no message, and text goes as it is.
+        """
+        self.assertIsNone(self.decoder.decode(b""))
+        self.assertEqual(self.decoder.encodeText("\xe9"), "\xe9")
+
+
 class Base64Tests(SynchronousTestCase):
     """
     C{base64}.

@@ -71,6 +71,8 @@ class ListenTests(TestCase):
         self.assertIs(False, info["websocket"])
         warnings = [warning for warning in self.flushWarnings() if "txsockjs" in warning["message"]]
         self.assertEqual([DeprecationWarning], [warning["category"] for warning in warnings])
+        # Python shows it by default only where the user's own program is named.
+        self.assertEqual([__file__], [warning["filename"] for warning in warnings])
 
     async def test_factory(self) -> None:
         """

@@ -157,6 +157,20 @@ class TextTests(SynchronousTestCase):
                     self.assertEqual([], [flag for flag in flags if flag not in known], f"{path.name}: {line}")
         self.assertGreater(shown, 3)
 
+    def test_closeCodes(self) -> None:
+        """
+        Each close code that the server has is explained.
+        """
+        from txsockjs import connection, session
+        from txsockjs.transports import websocket
+
+        pairs = (session.GO_AWAY, session.ANOTHER_RECEIVER, session.INTERRUPTED, session.INTERNAL_ERROR)
+        known = {code for code, reason in pairs} | {connection.UNENCODABLE}
+        known |= {value for name, value in vars(websocket).items() if name.isupper() and isinstance(value, int)}
+        text = (ROOT / "docs" / "codes.rst").read_text("utf-8")
+        explained = {int(code) for code in re.findall(r"^(\d{4})  ", text, re.MULTILINE)}
+        self.assertEqual(set(), {code for code in known if 1000 <= code <= 4999} - explained)
+
     def test_endpointStrings(self) -> None:
         """
         Each endpoint string that is shown is understood.

@@ -19,9 +19,16 @@ from unittest import skipIf
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet import reactor, threads
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import UNIXClientEndpoint, serverFromString, wrapClientTLS
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    UNIXClientEndpoint,
+    serverFromString,
+    wrapClientTLS,
+)
+from twisted.internet.error import CannotListenError
 from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.trial.unittest import TestCase
 from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
@@ -481,6 +488,79 @@ class SocketTests(TestCase):
         await self.listen(f"unix:{path}")
         await self.useAll(self.client(EndpointClient(reactor, UNIXClientEndpoint(reactor, path))))
 
+    async def test_addresses(self):
+        """
+        The application sees both addresses of a connection over IPv6 or a UNIX socket as it does over IPv4.
+        """
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        path = os.path.join(directory, "socket")
+        await self.listen(f"unix:{path}")
+        clients = [(UNIXClientEndpoint(reactor, path), UNIXAddress)]
+        port = await self.listen("tcp:0:interface=127.0.0.1")
+        clients.append((TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), IPv4Address))
+        try:
+            port = await self.listen("tcp6:0:interface=\\:\\:1")
+        except CannotListenError:
+            pass  # this machine has no IPv6
+        else:
+            clients.append((TCP6ClientEndpoint(reactor, "::1", port.getHost().port), IPv6Address))
+        for number, (endpoint, kind) in enumerate(clients):
+            client = self.client(EndpointClient(reactor, endpoint))
+            streaming = await client.request("GET", f"/0/{number}/eventsource")
+            await streaming.chunk()
+            await client.websocket("/websocket")
+            for app in self.apps.built[-2:]:
+                peer, host = app.transport.getPeer(), app.transport.getHost()
+                self.assertIsInstance(peer, kind)
+                self.assertIsInstance(host, kind)
+                if kind is UNIXAddress:
+                    self.assertEqual(os.fsdecode(host.name), path)
+                else:
+                    self.assertEqual([host.host, peer.host], ["::1" if kind is IPv6Address else "127.0.0.1"] * 2)
+                    self.assertNotEqual(host.port, peer.port)
+        self.assertEqual(self.apps.addresses, [app.transport.getPeer() for app in self.apps.built])
+
+    async def test_lastWords(self):
+        """
+        What is written before a close is delivered before the close frame, on a response that waits and on the ones
+        after it.
+        """
+        port = await self.listen("tcp:0:interface=127.0.0.1")
+        client = self.client(HTTPClient(reactor, f"http://127.0.0.1:{port.getHost().port}"))
+        close = 'c[3001,"bye"]'
+        for method, path, streams, dress in (
+            ("POST", "/0/a/xhr", False, "{}\n".format),
+            ("GET", "/0/b/jsonp?c=f", False, lambda frame: f"/**/f({json.dumps(frame)});\r\n"),
+            ("POST", "/0/c/xhr_streaming", True, "{}\n".format),
+            ("GET", "/0/d/eventsource", True, "data: {}\r\n\r\n".format),
+            ("GET", "/0/e/htmlfile?c=f", True, lambda frame: f"<script>\np({json.dumps(frame)});\n</script>\r\n"),
+        ):
+            wires = [await client.connect() for _ in range(2)]
+            response = await wires[0].request(method, path, body=b"" if method == "POST" else None)
+            if streams:
+                await response.chunk()
+            self.assertEqual(await response.chunk(), dress("o").encode("ascii"))
+            if not streams:
+                self.assertIsNone(await response.chunk())
+                wires[0].send(method, path, body=b"" if method == "POST" else None)
+                # When this is answered the poll most likely waits; one that comes late is answered just so.
+                await client.fetch("GET", "/")
+            for word in ("last", "words"):
+                self.apps.last.transport.write(word)
+            self.apps.last.transport.close(3001, "bye")
+            if not streams:
+                response = await wires[0].response()
+            self.assertEqual(await response.chunk(), dress('a["last","words"]').encode("ascii"))
+            if streams:
+                self.assertEqual(await response.chunk(), dress(close).encode("ascii"))
+            self.assertIsNone(await response.chunk())
+            response = await wires[1].request(method, path, body=b"" if method == "POST" else None)
+            if streams:
+                await response.chunk()
+            self.assertEqual(await response.chunk(), dress(close).encode("ascii"))
+            self.assertIsNone(await response.chunk())
+
     @skipIf(x509 is None, "pyOpenSSL is not there")
     async def test_tls(self):
         """
@@ -489,8 +569,6 @@ class SocketTests(TestCase):
         certificate = _selfSigned(Path(self.mktemp()))
         port = await self.listen(f"ssl:0:interface=127.0.0.1:privateKey={certificate}:certKey={certificate}")
         trust = Certificate.loadPEM(certificate.read_bytes())
-        from twisted.internet.endpoints import TCP4ClientEndpoint
-
         plain = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
         options = optionsForClientTLS("localhost", trustRoot=trust)
         await self.useAll(self.client(EndpointClient(reactor, wrapClientTLS(options, plain))))

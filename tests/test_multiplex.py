@@ -199,6 +199,32 @@ class MultiplexTests(SynchronousTestCase):
         self.assertEqual(self.get(), ["uns,red", "uns,blue"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_lookUpFails(self):
+        """
+        A failure to look up a topic refuses that channel, and is no harm to the others.
+        """
+        protocol = self.subscribe()
+        self.resource.factoryFor = lambda name: 1 / 0
+        self.session.received(["sub,blue", "msg,red,x"])
+        self.assertEqual(self.get(), ["uns,blue"])
+        self.assertEqual(protocol.events, ["made", "x"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_stop(self):
+        """
+        A service that is stopped leaves no delayed call behind, not even for a channel that has just been closed.
+        """
+        self.registry.stop()
+        self.registry = self.resource._service.registry
+        self.session, self.receiver = self.connect()
+        protocol = self.subscribe()
+        protocol.transport.loseConnection()
+        self.resource.stop()
+        self.session.receiverLost(self.receiver, SessionLost(1006, "gone"))
+        self.registry.stop()
+        self.assertEqual(len(protocol.events), 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_nonsense(self):
         """
         What is no message of the protocol is ignored.
@@ -337,6 +363,51 @@ class MultiplexTests(SynchronousTestCase):
         protocol.transport.registerProducer(Producer(), True)
         with self.assertRaises(RuntimeError):
             protocol.transport.registerProducer(Producer(), True)
+
+    def test_closeWaitsForTheProducer(self):
+        """
+        A channel that is closed while a producer is registered takes what that writes until it unregisters.
+        """
+        protocol, producer = self.subscribe(), Producer()
+        protocol.transport.registerProducer(producer, True)
+        protocol.transport.close(3001, "done")
+        protocol.transport.close(3002, "the first one counts")
+        protocol.transport.write("rest")
+        self.assertTrue(protocol.transport.disconnecting)
+        self.assertEqual(self.get(), ["msg,red,rest"])
+        protocol.transport.unregisterProducer()
+        self.assertEqual(self.get(), ["uns,red"])
+        self.assertEqual(str(protocol.events[-1]), "Session closed: 3001 done")
+        self.assertEqual(producer.events, [])
+
+    def test_pushProducerFails(self):
+        """
+        A push producer that fails ends its own channel; those of other channels go on.
+        """
+        red, blue = self.subscribe("red"), self.subscribe("blue")
+        bad, good = Producer(), Producer()
+        bad.pauseProducing = lambda: 1 / 0
+        red.transport.registerProducer(bad, True)
+        blue.transport.registerProducer(good, True)
+        self.session.receiverBlocked(self.receiver)
+        self.session.receiverReady(self.receiver)
+        self.assertEqual(self.get(), ["uns,red"])
+        self.assertEqual((bad.events, good.events), (["stop"], ["pause", "resume"]))
+        self.assertIsInstance(red.events[-1], ZeroDivisionError)
+        self.assertEqual(blue.events, ["made"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_pullProducerFails(self):
+        """
+        A pull producer that fails is asked no more, and its channel ends.
+        """
+        protocol, producer = self.subscribe(), Producer()
+        producer.resumeProducing = lambda: 1 / 0
+        protocol.transport.registerProducer(producer, False)
+        self.assertEqual(self.get(), ["uns,red"])
+        self.assertEqual(producer.events, ["stop"])
+        self.assertIsInstance(protocol.events[-1], ZeroDivisionError)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_producerOfAClosedChannel(self):
         """

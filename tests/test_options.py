@@ -374,7 +374,7 @@ class OldNamesTests(OptionsCase):
                 "proxy_header": None,
             },
         )
-        self.assertEqual(options, Options(encoding="cp1252", sockjs_url="https://example.org/sockjs-0.3.js"))
+        self.assertEqual(options, Options(encoding="utf-8+cp1252", sockjs_url="https://example.org/sockjs-0.3.js"))
 
     def test_whereItWarns(self):
         """
@@ -383,6 +383,22 @@ class OldNamesTests(OptionsCase):
         resource = self.assertDeprecated(["'heartbeat'"], SockJSResource, Factory(), {"heartbeat": 3}, reactor=Clock())
         self.assertEqual(resource.options.heartbeat_delay, 3)
         self.assertDeprecated(["'timeout'"], Options.fromStrings, {"timeout": "3"})
+
+    def test_encoding(self):
+        """
+        Beside a name of txsockjs 1.x, an encoding is what it was there: a fallback for what is no UTF-8.
+        """
+        for given, kept in (
+            ("cp1252", "utf-8+cp1252"),
+            ("utf8", "utf-8"),
+            ("base64", "base64"),
+            ("utf-8+latin-1", "utf-8+iso8859-1"),
+        ):
+            with self.subTest(given):
+                self.assertEqual(Options.build({"heartbeat": 25, "encoding": given}).encoding, kept)
+        self.assertEqual(Options.build({"heartbeat_delay": 25, "encoding": "cp1252"}).encoding, "cp1252")
+        self.assertRaises(ValueError, Options.build, {"timeout": 5, "encoding": "rot13"})
+        self.flushWarnings()
 
 
 class FromStringsTests(OptionsCase):

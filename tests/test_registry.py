@@ -275,6 +275,21 @@ class RegistryTests(SynchronousTestCase):
         self.registry.stop()
         self.assertNothingLeft()
 
+    def test_stopAndFailingReceivers(self):
+        """
+        A receiver that fails when all stops keeps no other session from its end, nor its own.
+        """
+        _, closingApp, closingReceiver = self.begin("fails to say its close")
+        queued, queuedApp, queuedReceiver = self.begin("fails to send what is queued")
+        _, lastApp, receiver = self.begin("last")
+        closingReceiver.send = queuedReceiver.send = lambda frame: 1 / 0
+        queued.send("m")
+        self.registry.stop()
+        self.assertEqual((receiver.frames, receiver.ended), ([b"o", CLOSED], 3000))
+        self.assertEqual([len(app.reasons) for app in (closingApp, queuedApp, lastApp)], [1, 1, 1])
+        self.assertNothingLeft()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
     def test_stopPersistent(self):
         """
         A session that lives with its WebSocket says its close frame when all stops, and has ended when the

@@ -6,8 +6,11 @@ The URLs of a service, and the pages that belong to no session.
 from __future__ import annotations
 
 import json
+import random
+import re
 
 from twisted.internet import reactor
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.web.resource import Resource
 from twisted.web.static import Data
@@ -57,6 +60,14 @@ class GreetingTests(SiteCase):
         answer = connection.ask("HEAD", "/")()
         self.assertEqual((answer.code, answer.header("content-length")), (200, "19"))
         self.assertTrue(connection.transport.value().endswith(b"\r\n\r\n"))
+        for path in ("/info", "/iframe.html"):
+            connection = self.connect()
+            answer, got = connection.ask("HEAD", path)(), self.answerTo("GET", path)
+            self.assertEqual(answer.code, 200)
+            for name in ("content-type", "cache-control", "etag", "vary"):
+                self.assertEqual(answer.header(name), got.header(name), (path, name))
+            self.assertTrue(connection.transport.value().endswith(b"\r\n\r\n"))
+            self.assertEqual(connection.ask("GET", "/")().body, b"Welcome to SockJS!\n")
 
     def test_otherMethod(self):
         """
@@ -100,6 +111,18 @@ class InfoTests(SiteCase):
         The entropy is new each time.
         """
         self.assertGreater(len({self.info()["entropy"] for _ in range(5)}), 1)
+
+    def test_entropyIsUnpredictable(self):
+        """
+        The entropy is none of the numbers that follow from a seed, such as the time.
+        """
+        self.serve()
+        found = set()
+        for _ in range(3):
+            connection = self.connect()
+            random.seed(1)
+            found.add(json.loads(connection.ask("GET", "/info")().body)["entropy"])
+        self.assertEqual(len(found), 3)
 
     def test_withoutWebSocket(self):
         """
@@ -359,6 +382,14 @@ class SettingsTests(SiteCase):
             SockJSResource(Apps(), reactor=self.clock, heartbeat_dely=3)
         with self.assertRaisesRegex(ValueError, "response_limit"):
             SockJSResource(Apps(), {"response_limit": 0}, reactor=self.clock)
+
+    def test_noFactory(self):
+        """
+        A protocol class, or whatever else makes no protocols, is an error at construction, not at the first client.
+        """
+        for wrong in (Protocol, Factory, None, "chat"):
+            with self.assertRaisesRegex(TypeError, re.escape(repr(wrong))):
+                SockJSResource(wrong, reactor=self.clock)
 
     def test_defaultReactor(self):
         """

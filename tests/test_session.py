@@ -278,6 +278,20 @@ class OpeningTests(SessionTestCase):
         self.assertEqual((first.frames, first.live), ([b"o"], False))
         self.assertEqual(self.poll().frames, [b'a["hello"]'])
 
+    def test_messagesWithinTheOpening(self):
+        """
+        Messages that come while the receiver of the opening frame ends, as a pipelined request can, wait until the
+        application has seen its connection.
+        """
+        receiver = FakeReceiver(self.session, limit=1)
+        taken = []
+        receiver.onClose = lambda: taken.append(self.session.received(["early"]))
+        self.session.attach(receiver)
+        self.assertEqual(self.application.events, ["accept", "opened"])
+        self.turn()
+        self.assertEqual(self.application.events, ["accept", "opened", "received"])
+        self.successResultOf(taken[0])
+
     def test_openFrameIsItsOwn(self):
         """
         What the application writes as it opens follows in a frame of its own in the same turn.
@@ -442,6 +456,20 @@ class ReceiverTests(SessionTestCase):
         self.turn()
         self.assertEqual(new.frames, [b'a["a"]'])
 
+    def test_oldReceiverDoesNotUnblock(self):
+        """
+        That the connection of an earlier receiver drains does not let frames into the full one of the present receiver.
+        """
+        old = self.poll()
+        new = self.attach()
+        new.block()
+        self.session.send("a")
+        self.session.receiverReady(old)
+        self.turn()
+        self.assertEqual((new.frames, new.wrongs), ([], []))
+        new.unblock()
+        self.assertEqual(new.frames, [b'a["a"]'])
+
     def test_nobodyComesBack(self):
         """
         Without a receiver for the disconnect delay the session is lost; until it is forgotten, requests are told so.
@@ -514,6 +542,18 @@ class ReceiverTests(SessionTestCase):
         self.clock.advance(HEARTBEAT)
         self.assertEqual(receiver.frames, [b"o", b'a["a"]', b"h", b"h"])
 
+    def test_heartbeatAfterBlock(self):
+        """
+        A receiver that was blocked when its heartbeat was due gets the next one.
+        """
+        receiver = self.attach()
+        receiver.block()
+        self.clock.advance(HEARTBEAT)
+        receiver.unblock()
+        self.assertEqual(receiver.frames, [b"o"])
+        self.clock.advance(HEARTBEAT)
+        self.assertEqual(receiver.frames, [b"o", b"h"])
+
     def test_heartbeatEndsPoll(self):
         """
         A poll is answered by a heartbeat, and without a poll there is none.
@@ -583,6 +623,24 @@ class RawTests(SessionTestCase):
         self.turn()
         self.assertOver(1006, SessionLost)
         self.assertEqual(receiver.frames, [b"a"])
+
+    def test_drainsBetweenMessages(self):
+        """
+        A receiver that fills and drains while it takes one of several messages gets all of them in order, those that
+        were written meanwhile last.
+        """
+        receiver = self.attach(persistent=True)
+
+        def fillAndDrain():
+            self.session.send("c")
+            receiver.block()
+            receiver.unblock()
+
+        receiver.during = fillAndDrain
+        self.session.send("a")
+        self.session.send("b")
+        self.turn()
+        self.assertEqual((receiver.frames, receiver.wrongs), ([b"a", b"b", b"c"], []))
 
 
 class SendingTests(SessionTestCase):
@@ -765,7 +823,9 @@ class ClosingTests(SessionTestCase):
         A session without a receiver can be aborted as well, once it is over to no effect.
         """
         self.poll()
+        self.assertEqual((len(self.registry.heartbeats), len(self.registry.disconnects)), (0, 1))
         self.session.abort()
+        self.assertEqual((len(self.registry.heartbeats), len(self.registry.disconnects)), (0, 0))
         self.turn()
         self.session.abort()
         self.turn()
@@ -836,6 +896,52 @@ class ClosingTests(SessionTestCase):
         self.assertIsNone(application())
         self.assertIs(self.registry.find("session"), self.session)
 
+    def test_messagesAreLetGo(self):
+        """
+        Nor does it keep messages that could not be sent.
+        """
+
+        class Mark:
+            pass
+
+        class Message(bytes):  # which can't be referred to weakly itself
+            pass
+
+        class Shared:
+            def encoded(self, framing):
+                message = Message(b'"a"')
+                message.mark = self.mark = Mark()
+                return message
+
+        for end in (self.clock.advance, lambda delay: self.session.abort()):
+            self.session = self.create(FakeApplication())
+            self.poll()
+            shared = Shared()
+            self.session.sendShared(shared)
+            mark = weakref.ref(shared.mark)
+            del shared
+            self.assertIsNotNone(mark())
+            end(DISCONNECT)
+            self.turn()
+            gc.collect()
+            self.assertIs(self.session.state, State.CLOSED)
+            self.assertIsNone(mark())
+
+
+class ErrorTests(SynchronousTestCase):
+    """
+    What the application is told as it is logged.
+    """
+
+    def test_text(self):
+        """
+        Code and reason are in the text, once, and it ends without a space where there is no reason.
+        """
+        self.assertEqual(str(SessionDone(3000, "Go away!")), "Session closed: 3000 Go away!")
+        self.assertEqual(str(SessionLost(1002, "broken")), "Session lost: 1002 broken")
+        self.assertEqual(str(SessionDone(1005, "")), "Session closed: 1005")
+        self.assertEqual(str(SessionLost(1006, "")), "Session lost: 1006")
+
 
 class CrashTests(SessionTestCase):
     """
@@ -878,6 +984,36 @@ class CrashTests(SessionTestCase):
         self.session.registerProducer(FakeProducer(lambda event: event == "resume" and crash()), False)
         self.turn()
         self.assertCrashed()
+
+    def test_pushProducer(self):
+        """
+        So does one of a producer that is paused or resumed.
+        """
+        for failing in ("pause", "resume"):
+            self.session = self.create(FakeApplication())
+            self.application = self.session._application
+            receiver = self.attach()
+            producer = FakeProducer(lambda event, failing=failing: event == failing and crash())
+            self.session.registerProducer(producer, True)
+            receiver.block()
+            receiver.unblock()
+            self.turn()
+            self.assertEqual(receiver.frames, [b"o", CRASHED_FRAME])
+            self.turn()
+            self.assertCrashed()
+
+    def test_stoppedProducer(self):
+        """
+        A failure of a producer that is stopped is logged, and the application is told of the end all the same.
+        """
+        self.attach()
+        self.session.registerProducer(FakeProducer(lambda event: crash()), True)
+        self.session.abort()
+        self.turn()
+        self.assertEqual(len(self.flushLoggedErrors(Crash)), 1)
+        self.assertEqual(self.application.events[-1], "lost")
+        self.assertIs(self.application.reason.type, ConnectionAborted)
+        self.assertEqual(len(self.registry), 0)
 
     def test_connectionBreaksAfterwards(self):
         """
@@ -1212,6 +1348,49 @@ class ProducerTests(SessionTestCase):
         self.assertRaises(RuntimeError, self.session.registerProducer, FakeProducer(), True)
         self.session.unregisterProducer()
         self.session.registerProducer(FakeProducer(), False)
+
+    def test_firstCloseWins(self):
+        """
+        Only the first close counts, also while it waits; and a producer that is unregistered after the end changes
+        nothing.
+        """
+        receiver = self.attach()
+        self.session.registerProducer(FakeProducer(), True)
+        self.session.close(3001, "one")
+        self.session.close(3002, "two")
+        self.session.unregisterProducer()
+        self.turn()
+        self.assertEqual(receiver.frames, [b"o", b'c[3001,"one"]'])
+        self.session.unregisterProducer()
+        self.assertIs(self.session.state, State.CLOSED)
+
+    def test_late(self):
+        """
+        One that comes when the session is closing already is stopped at once, and only once.
+        """
+        self.attach()
+        self.session.close(3000, "Go away!")
+        producer = FakeProducer()
+        self.session.registerProducer(producer, True)
+        self.assertEqual(producer.events, ["stop"])
+        self.turn()
+        self.turn()
+        self.assertEqual(producer.events, ["stop"])
+
+    def test_nextOne(self):
+        """
+        The next producer begins afresh, though the one before it was paused when it was unregistered.
+        """
+        receiver = self.attach()
+        receiver.block()
+        first, second = FakeProducer(), FakeProducer()
+        self.session.registerProducer(first, True)
+        self.turn()
+        self.session.unregisterProducer()
+        self.session.registerProducer(second, True)
+        self.turn()
+        receiver.unblock()
+        self.assertEqual((first.events, second.events), (["pause"], ["pause", "resume"]))
 
 
 # -- all of it at once ------------------------------------------------------------------------------------------------

@@ -176,6 +176,26 @@ class ReceivingTests(SiteCase):
             self.clock.advance(1)
             self.assertEqual(self.answerTo(method, path).chunks, [dressed(name, 'a["x","y"]')])
 
+    def test_heartbeatAgain(self):
+        """
+        Without options there is a heartbeat every 25 seconds of silence, as long as it lasts; whatever is sent starts
+        the silence anew.
+        """
+        for name, method, path in self.each():
+            if name in POLLING:
+                continue
+            _, answer = self.open(name, method, path)
+            before = len(answer().chunks)
+            self.clock.pump([24, 1] * 3)
+            self.clock.advance(24)
+            self.apps.last.transport.write("x")
+            self.clock.advance(0)
+            self.clock.advance(24)
+            frames = ["h", "h", "h", 'a["x"]']
+            self.assertEqual(answer().chunks[before:], [dressed(name, frame) for frame in frames])
+            self.clock.advance(1)
+            self.assertEqual(answer().chunks[before + 4 :], [dressed(name, "h")])
+
     def test_heartbeat(self):
         """
         After the heartbeat delay without a frame comes C{h}.
@@ -229,6 +249,19 @@ class ReceivingTests(SiteCase):
             self.assertEqual(answer().chunks[before:], frames)
             (reason,) = self.apps.last.lost
             self.assertEqual((reason.type, reason.value.code), (SessionDone, 3001))
+
+    def test_closeWithoutMessages(self):
+        """
+        A receiver that waits gets the close frame by itself, and no other frame before it.
+        """
+        for name, method, path in self.each():
+            _, answer = self.open(name, method, path)
+            before = len(answer().chunks)
+            self.assertFalse(answer().ended)
+            self.apps.last.transport.loseConnection()
+            self.clock.advance(0)
+            self.assertEqual(answer().chunks[before:], [dressed(name, 'c[3000,"Go away!"]')])
+            self.assertTrue(answer().ended)
 
     def test_closeRepeated(self):
         """
@@ -1027,6 +1060,7 @@ class SendTests(SiteCase):
             self.assertEqual(self.apps.last.received, [b"x", b"y", b"z"])
             self.assertEqual([answer.code for answer in connection.answers()], [code, code])
             self.assertEqual((first().body, first().ended), (body, True))
+            self.assertEqual(first().header("content-length"), str(len(body)) if body else None)
 
     def test_heldBackAndGone(self):
         """
@@ -1092,6 +1126,29 @@ class SendTests(SiteCase):
         self.assertEqual(self.post("/0/s/xhr_send", "x", "y").code, 204)
         self.assertEqual(self.apps.last.received, [b"x"])
         self.assertEqual(self.answerTo("POST", "/0/s/xhr").body, b'c[3000,"Go away!"]\n')
+
+    def test_crashAtOnce(self):
+        """
+        So does one that fails as it is connected, or as it hears of the end, whatever the transport.
+        """
+
+        class Crashing(Recorder):
+            def connectionMade(self):
+                raise RuntimeError("made")
+
+            def connectionLost(self, reason):
+                super().connectionLost(reason)
+                raise RuntimeError("lost")
+
+        for name, (method, path) in RECEIVING.items():
+            self.serve(Apps(Crashing))
+            chunks = self.ask(method, path)().chunks
+            if name in POLLING:
+                chunks += self.answerTo(method, path).chunks
+            self.assertEqual(chunks[-2:], [dressed(name, "o"), dressed(name, 'c[1011,"Internal error"]')])
+            self.clock.advance(0)
+            self.assertEqual([str(failure.value) for failure in self.flushLoggedErrors(RuntimeError)], ["made", "lost"])
+            self.assertEqual(len(self.apps.last.lost), 1)
 
     def test_crash(self):
         """

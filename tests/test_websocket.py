@@ -474,6 +474,19 @@ class FramedTests(SiteCase):
         self.clock.advance(0)
         self.assertEqual([reason.value.code for reason in self.apps.last.lost], [1007])
 
+    def test_brokenJSONAndAnswer(self):
+        """
+        That a client answers the close frame that its rubbish got does not make it an orderly end.
+        """
+        socket = self.open()
+        socket.transport.block()
+        socket.sendText("[")
+        socket.sendFrame(8, closePayload(1007))
+        socket.transport.unblock()
+        self.clock.advance(0)
+        (reason,) = self.apps.last.lost
+        self.assertEqual((reason.type, reason.value.code), (SessionLost, 1007))
+
     def test_binary(self):
         """
         A binary message ends the connection with 1003.
@@ -484,6 +497,7 @@ class FramedTests(SiteCase):
         self.assertEqual(socket.closed().code, 1003)
         (reason,) = self.apps.last.lost
         self.assertEqual((reason.type, reason.value.code), (SessionLost, 1003))
+        self.assertEqual(self.apps.last.received, [])
 
     def test_violations(self):
         """
@@ -716,6 +730,7 @@ class RawTests(SiteCase):
         socket = self.open()
         socket.sendFrame(2, b"x")
         self.assertEqual(socket.closed().code, 1003)
+        self.assertEqual(self.apps.last.received, [])
 
     def test_blockedHalfway(self):
         """

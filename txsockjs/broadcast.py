@@ -23,18 +23,18 @@ def broadcast(message: bytes | str, targets: Iterable[Any]) -> None:
     @param targets: transports, or protocols whose transports are meant. Those of other kinds than SockJS get it by
         their C{write}.
 
-    @raise ValueError: when the bytes can't be decoded in the encoding of a target.
+    @raise ValueError: when the bytes can't be decoded in the encoding of a target; then nobody has got the message.
     """
+    transports: list[Any] = [target if hasattr(target, "write") else target.transport for target in targets]
     shared: dict[str, SharedMessage | None] = {}
-    for target in list(targets):
-        transport: Any = target if hasattr(target, "write") else target.transport
+    for transport in transports:
+        if isinstance(transport, Connection) and transport.encodingName not in shared:
+            text = transport.textOf(message)
+            shared[transport.encodingName] = None if text is None else SharedMessage(text)
+    for transport in transports:
         if not isinstance(transport, Connection):
             transport.write(message)
             continue
-        encoding = transport.encodingName
-        if encoding not in shared:
-            text = transport.textOf(message)
-            shared[encoding] = None if text is None else SharedMessage(text)
-        prepared = shared[encoding]
+        prepared = shared[transport.encodingName]
         if prepared is not None:
             transport.writeShared(prepared)

@@ -16,11 +16,16 @@ from typing import Protocol
 
 from txsockjs.codec import encodeText
 
-__all__ = ["BASE64", "Decoder", "Encoding", "UnencodableMessage", "lookupEncoding"]
+__all__ = ["BASE64", "LENIENT", "Decoder", "Encoding", "UnencodableMessage", "lookupEncoding"]
 
 BASE64 = "base64"
 """
 The one encoding that is no text codec of Python's: each message is the base64 of arbitrary bytes.
+"""
+
+LENIENT = "utf-8+"
+"""
+The beginning of an encoding that is UTF-8, with the codec whose name follows for bytes that are not.
 """
 
 
@@ -141,6 +146,32 @@ class _UTF8Encoding(_TextEncoding):
         return encodeText(message)
 
 
+class _LenientEncoding(_UTF8Encoding):
+    """
+    What the option C{encoding} meant in txsockjs 1.x: UTF-8 both ways, and another codec for a write that is none as a
+    whole. It keeps no state, so it is its own decoder.
+    """
+
+    pending = False
+
+    def __init__(self, fallback: str) -> None:
+        super().__init__(LENIENT + fallback)
+        self._fallback = fallback
+
+    def decoder(self) -> Decoder:
+        return self
+
+    def decode(self, data: bytes) -> str | None:
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            text = data.decode(self._fallback, "replace")
+        return text or None
+
+    def encodeText(self, text: str) -> str:
+        return text
+
+
 class _Base64Codec:
     """
     Each message is base64 of bytes (RFC 4648 section 4, with padding); it keeps no state, so it is its own decoder.
@@ -169,12 +200,20 @@ def lookupEncoding(name: str) -> Encoding:
     """
     Find the encoding that an option names.
 
-    @param name: C{"base64"}, or any text codec of Python's, by any of its names.
+    @param name: C{"base64"}; any text codec of Python's, by any of its names; or C{"utf-8+"} and such a name, for UTF-8
+        with a fallback.
 
     @raise ValueError: when there is no such codec, or it does not make text of bytes.
     """
     if name.lower() == BASE64:
         return _Base64Codec()
+    if name.startswith(LENIENT):
+        return _LenientEncoding(_textCodec(name.removeprefix(LENIENT)).name)
+    info = _textCodec(name)
+    return _UTF8Encoding("utf-8") if info.name == "utf-8" else _TextEncoding(info.name)
+
+
+def _textCodec(name: str) -> codecs.CodecInfo:
     try:
         info = codecs.lookup(name)
     except (LookupError, ValueError):
@@ -182,4 +221,4 @@ def lookupEncoding(name: str) -> Encoding:
     # Python has no public name for this; without it hex or rot13 would be found only when the first message fails.
     if not getattr(info, "_is_text_encoding", True) or info.incrementaldecoder is None:
         raise ValueError(f"encoding must be 'base64' or a text codec of Python's, not {name!r}")
-    return _UTF8Encoding("utf-8") if info.name == "utf-8" else _TextEncoding(info.name)
+    return info

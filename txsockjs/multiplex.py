@@ -8,12 +8,12 @@ becomes a channel: a transport of its own, with the protocol of the factory that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted
-from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IProtocolFactory, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -28,7 +28,7 @@ from txsockjs.interfaces import ISockJSProtocol
 from txsockjs.options import Options
 from txsockjs.resource import SockJSResource
 from txsockjs.session import Producer
-from txsockjs.timers import chooseClock
+from txsockjs.timers import Turns, chooseClock
 
 __all__ = ["SockJSMultiplexResource"]
 
@@ -37,133 +37,158 @@ _UNSUBSCRIBED = (1000, "Unsubscribed")
 _log = Logger()
 
 
-class _PullProducer:
-    """
-    Makes a push producer of a pull producer: it is asked once a turn of the reactor, until it is paused.
-    """
-
-    def __init__(self, producer: Producer, clock: IReactorTime) -> None:
-        self._producer = producer
-        self._clock = clock
-        self._call: IDelayedCall | None = None
-
-    def resumeProducing(self) -> None:
-        if self._call is None:
-            self._call = self._clock.callLater(0, self._ask)
-
-    def pauseProducing(self) -> None:
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
-
-    def stopProducing(self) -> None:
-        self.pauseProducing()
-        self._producer.stopProducing()
-
-    def _ask(self) -> None:
-        self._call = self._clock.callLater(0, self._ask)
-        self._producer.resumeProducing()
-
-
 class _Channel:
     """
     One topic in one session: a L{txsockjs.connection.Link}.
     """
 
-    def __init__(self, session: _MultiplexProtocol, topic: str) -> None:
-        self.isClosing = False
-        self.producer: Producer | None = None
-        self.connection: Connection | None = None
-        self._session = session
-        self._topic = topic
-        self._prefix = f"msg,{topic},"
-
-    def open(self, factory: IProtocolFactory, encoding: Encoding) -> bool:
-        """
-        @return: whether the factory wants this channel.
-        """
-        outer = self._session.transport
+    def __init__(self, session: _MultiplexProtocol, topic: str, factory: IProtocolFactory) -> None:
+        outer = session.transport
+        self.topic = topic
         self.connection = Connection(
-            self, factory, encoding, outer.transportName, outer.requestFacts, outer.getPeer(), outer.getHost()
+            self,
+            factory,
+            session.factory.encoding,
+            outer.transportName,
+            outer.requestFacts,
+            outer.getPeer(),
+            outer.getHost(),
         )
-        try:
-            if not self.connection.accept():
-                return False
-        except Exception:
-            _log.failure("the application failed; its channel is refused")
-            return False
+        self._session = session
+        self._turns = session.factory.turns
+        self._prefix = f"msg,{topic},"
+        self._outcome: Failure | None = None  # what the protocol is told, once an end is near
+        self._over = False
+        self._producer: Any = None
+        self._streaming = False
+
+    @property
+    def isClosing(self) -> bool:
+        """
+        Whether the channel is over, or will be as soon as its producer is done.
+        """
+        return self._over or self._outcome is not None
+
+    @property
+    def hasProducer(self) -> bool:
+        """
+        Whether a producer is registered.
+        """
+        return self._producer is not None
+
+    def opened(self) -> None:
+        """
+        Connect the protocol.
+        """
         self._call(self.connection.opened)
-        return True
 
     def received(self, payload: str) -> None:
         """
         One message came.
         """
-        if not self.isClosing:
-            self._call(self.connection.received, payload)  # type: ignore[union-attr]
+        if not self._over:
+            self._call(self.connection.received, payload)
 
     def lost(self, reason: Failure) -> None:
         """
         Be over, and tell the protocol. The last thing that happens to a channel.
         """
-        self.isClosing = True
-        producer, self.producer = self.producer, None
+        self._over = True
+        producer, self._producer = self._producer, None
         if producer is not None:
             self._call(producer.stopProducing)
-        self._call(self.connection.lost, reason)  # type: ignore[union-attr]
+        self._call(self.connection.lost, reason)
 
-    def _call(self, function: Any, *args: object) -> Any:
+    def full(self) -> None:
+        """
+        The session takes no more for now.
+        """
+        if self._producer is not None and self._streaming and not self._over:
+            self._call(self._producer.pauseProducing)
+
+    def drained(self) -> None:
+        """
+        The session takes more again.
+        """
+        if self._producer is None or self._over:
+            return
+        if self._streaming:
+            self._call(self._producer.resumeProducing)
+        else:
+            self._turns.add(self)
+
+    def turn(self) -> None:
+        """
+        The turn of the reactor in which something was asked for is over: tell the protocol of the end, or ask its pull
+        producer for more, which is done once a turn until the session is full.
+        """
+        if self._over:
+            if self._outcome is not None:
+                self._session.drop(self, self._outcome)
+        elif self._producer is not None and not self._streaming and not self._session.isFull:
+            self._turns.add(self)
+            self._call(self._producer.resumeProducing)
+
+    def _call(self, function: Callable[..., Any], *args: object) -> None:
         # As in a session of its own, an exception ends this channel and no other.
         try:
-            return function(*args)
+            function(*args)
         except Exception:
             failure = Failure()
             _log.failure("the application failed; its channel is closed", failure)
             self._end(failure)
-            return None
 
-    def _end(self, reason: Failure) -> None:
-        if not self.isClosing:
-            self.isClosing = True
-            self._session.leave(self._topic, reason)
+    def _end(self, outcome: Failure) -> None:
+        """
+        Be over, and tell the client now and the protocol in a turn of its own.
+        """
+        if not self._over:
+            self._over = True
+            self._outcome = outcome
+            self._session.transport.write(f"uns,{self.topic}")
+            self._turns.add(self)
 
     # -- Link -----------------------------------------------------------------------------------------------------
 
     def send(self, text: str) -> None:
-        if not self.isClosing:
+        if not self._over:
             self._session.transport.write(self._prefix + text)
 
     def sendShared(self, message: SharedMessage) -> None:
-        if not self.isClosing:
+        if not self._over:
             self._session.transport.writeShared(message.prefixed(self._prefix))
 
     def close(self, code: int, reason: str) -> None:
-        self._end(Failure(SessionDone(code, reason)))
+        if self.isClosing:
+            return
+        self._outcome = Failure(SessionDone(code, reason))
+        if self._producer is None:
+            self._end(self._outcome)
 
     def abort(self) -> None:
         self._end(Failure(ConnectionAborted()))
 
     def registerProducer(self, producer: Producer, streaming: bool) -> None:
-        if self.producer is not None:
+        if self._producer is not None:
             raise RuntimeError(
-                f"can't register {producer!r}: {self.producer!r} is registered and was never unregistered"
+                f"can't register {producer!r}: {self._producer!r} is registered and was never unregistered"
             )
         if self.isClosing:
             producer.stopProducing()
             return
-        self.producer = producer if streaming else _PullProducer(producer, self._session.factory.clock)
+        self._producer = producer
+        self._streaming = streaming
         self._session.regulate()
         if self._session.isFull:
-            if streaming:
-                self.producer.pauseProducing()  # type: ignore[attr-defined]
+            self.full()
         elif not streaming:
-            self.producer.resumeProducing()
+            self._turns.add(self)
 
     def unregisterProducer(self) -> None:
-        producer, self.producer = self.producer, None
-        if isinstance(producer, _PullProducer):
-            producer.pauseProducing()
+        self._producer = None
         self._session.regulate()
+        if self._outcome is not None:
+            self._end(self._outcome)
 
     def pauseReading(self) -> None:
         self._session.pauseReading(self)
@@ -201,37 +226,44 @@ class _MultiplexProtocol(Protocol):
             if kind == "msg":
                 channel.received(payload)
             elif kind == "uns":
-                self._drop(topic, Failure(SessionDone(*_UNSUBSCRIBED)))
+                self.drop(channel, Failure(SessionDone(*_UNSUBSCRIBED)))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.factory.sessions.discard(self)
-        for topic in list(self.channels):
-            self._drop(topic, reason)
+        for channel in list(self.channels.values()):
+            self.drop(channel, reason)
 
     def _subscribe(self, topic: str) -> None:
-        factory = self.factory.resource.factoryFor(topic)
-        channel = _Channel(self, topic)
-        self.channels[topic] = channel
-        if factory is None or not channel.open(factory, self.factory.encoding):
-            self.channels.pop(topic, None)
+        try:
+            channel = self._accepted(topic)
+        except Exception:
+            _log.failure("the application failed; its channel is refused")
+            channel = None
+        if channel is None:
             self.transport.write(f"uns,{topic}")
+        else:
+            self.channels[topic] = channel
+            channel.opened()
 
-    def leave(self, topic: str, reason: Failure) -> None:
+    def _accepted(self, topic: str) -> _Channel | None:
         """
-        Close a channel from our side. Its protocol hears of it in a turn of its own.
+        @return: a new channel, if the application wants it.
         """
-        self.transport.write(f"uns,{topic}")
-        channel = self.channels[topic]
-        self.factory.clock.callLater(0, self._drop, topic, reason, channel)
+        factory = self.factory.resource.factoryFor(topic)
+        if factory is None:
+            return None
+        channel = _Channel(self, topic, factory)
+        return channel if channel.connection.accept() else None
 
-    def _drop(self, topic: str, reason: Failure, only: _Channel | None = None) -> None:
-        channel = self.channels.get(topic)
-        if channel is None or (only is not None and channel is not only):
-            return
-        del self.channels[topic]
-        self.resumeReading(channel)
-        channel.lost(reason)
-        self.regulate()
+    def drop(self, channel: _Channel, reason: Failure) -> None:
+        """
+        Forget a channel, which is told of its end if it has not been yet.
+        """
+        if self.channels.get(channel.topic) is channel:
+            del self.channels[channel.topic]
+            self.resumeReading(channel)
+            channel.lost(reason)
+            self.regulate()
 
     # -- flow: all channels share what the session has ------------------------------------------------------------
 
@@ -239,7 +271,7 @@ class _MultiplexProtocol(Protocol):
         """
         Be the session's producer as long as a channel has one.
         """
-        wanted = any(channel.producer is not None for channel in self.channels.values())
+        wanted = any(channel.hasProducer for channel in self.channels.values())
         if wanted and not self._producing:
             self._producing, self._paused = True, False
             self.transport.registerProducer(self, True)
@@ -257,14 +289,12 @@ class _MultiplexProtocol(Protocol):
     def pauseProducing(self) -> None:
         self._paused = True
         for channel in list(self.channels.values()):
-            if channel.producer is not None:
-                channel.producer.pauseProducing()  # type: ignore[attr-defined]
+            channel.full()
 
     def resumeProducing(self) -> None:
         self._paused = False
         for channel in list(self.channels.values()):
-            if channel.producer is not None:
-                channel.producer.resumeProducing()
+            channel.drained()
 
     def stopProducing(self) -> None:
         pass  # connectionLost follows and tells every channel
@@ -283,6 +313,8 @@ class _MultiplexProtocol(Protocol):
 class _MultiplexFactory(Factory):
     """
     Knows the sessions of a service.
+
+    @ivar turns: channels that have something to do at the end of this turn of the reactor.
     """
 
     protocol = _MultiplexProtocol  # type: ignore[assignment]
@@ -290,7 +322,7 @@ class _MultiplexFactory(Factory):
     def __init__(self, resource: SockJSMultiplexResource, encoding: Encoding, clock: IReactorTime) -> None:
         self.resource = resource
         self.encoding = encoding
-        self.clock = clock
+        self.turns: Turns[_Channel] = Turns(clock, _Channel.turn)
         self.sessions: set[_MultiplexProtocol] = set()
 
 
@@ -356,4 +388,11 @@ class SockJSMultiplexResource(SockJSResource):
         """
         sessions = self._multiplex.sessions
         channels = [session.channels[name] for session in sessions if name in session.channels]
-        broadcast(message, [channel.connection for channel in channels if channel.connection is not None])
+        broadcast(message, [channel.connection for channel in channels])
+
+    def stop(self) -> None:
+        """
+        See L{SockJSResource.stop}.
+        """
+        super().stop()
+        self._multiplex.turns.finish()

@@ -15,11 +15,12 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from types import FrameType
 from typing import Any, NamedTuple
 
 from twisted.web.iweb import IRequest
 
-from txsockjs.encoding import lookupEncoding
+from txsockjs.encoding import BASE64, LENIENT, lookupEncoding
 
 __all__ = ["OPTIONS", "TRANSPORTS", "OptionInfo", "Options"]
 
@@ -100,9 +101,10 @@ def _seconds(value: object) -> float:
 
 
 def _positiveSeconds(value: object) -> float:
-    if _seconds(value) == 0:
+    seconds = _seconds(value)
+    if seconds == 0:
         raise ValueError("must be a number of seconds above 0")
-    return value  # type: ignore[return-value]
+    return seconds
 
 
 def _positiveBytes(value: object) -> int:
@@ -422,13 +424,22 @@ def _modern(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, A
             modern["transports"] = [
                 name for name in _named("transports", _nameList, names) if not name.startswith("websocket")
             ]
+    if "encoding" in modern and (_OLD_NAMES.keys() | {"websocket"}) & settings.keys():
+        # There it named what stands in for UTF-8 where a write is none; a dict copied from then must not turn UTF-8
+        # into something else.
+        encoding = _named("encoding", _encoding, modern["encoding"])
+        if encoding not in ("utf-8", BASE64) and not encoding.startswith(LENIENT):
+            modern["encoding"] = LENIENT + encoding
     return modern
 
 
 def _deprecated(name: str, instead: str) -> None:
-    # The warning belongs to the line of the user's own that gave the option: others are hidden by default.
+    # The warning belongs to the line of the user's own that gave the option: others are hidden by default. An endpoint
+    # string comes by way of Twisted.
     level = 2
-    while sys._getframe(level).f_globals.get("__name__", "").partition(".")[0] == "txsockjs":
+    frame: FrameType | None = sys._getframe(level)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("txsockjs", "twisted"):
+        frame = frame.f_back
         level += 1
     warnings.warn(
         f"the option {name!r} of txsockjs 1.x is deprecated; {instead}", DeprecationWarning, stacklevel=level + 1

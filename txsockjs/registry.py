@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 from txsockjs.codec import Framing
 from txsockjs.options import Options
 from txsockjs.session import GO_AWAY, Session, State
-from txsockjs.timers import Deadlines, Turns
+from txsockjs.timers import Deadlines, Turns, attempt
 
 __all__ = ["Registry"]
 
@@ -58,6 +58,7 @@ class Registry:
         """
         session = Session(self, framing)
         self._live.add(session)
+        self.disconnects.start(session)  # until its receiver is attached, so that nothing can leave it behind
         if name is not None:
             self._named[name] = session
             self._names[session] = name
@@ -76,11 +77,7 @@ class Registry:
         Close every session now, with the close frame for those that have a receiver, and forget all of them.
         """
         for session in list(self._live):
-            session.close(*GO_AWAY)
-            session.turn()
-            if session.state is not State.CLOSED:
-                session.abort()
-                session.turn()
+            attempt(_closeNow, session)
         self.turns.finish()
         for session in list(self._names):
             self._over.cancel(session)
@@ -88,3 +85,13 @@ class Registry:
 
     def _forget(self, session: Session) -> None:
         del self._named[self._names.pop(session)]
+
+
+def _closeNow(session: Session) -> None:
+    try:
+        session.close(*GO_AWAY)
+        session.turn()
+    finally:  # a producer can keep it open, and a receiver can fail
+        if session.state is not State.CLOSED:
+            session.abort()
+            session.turn()

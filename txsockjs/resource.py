@@ -149,6 +149,7 @@ class SockJSResource(Resource):
         @param settings: single settings, which win over C{options}; see L{Options} for names and defaults.
 
         @raise ValueError: when there is no such setting, or its value is wrong.
+        @raise TypeError: when C{factory} is none, for instance a class of protocols.
         """
         super().__init__()
         self._service = Service(factory, Options.build(options, **settings), chooseClock(reactor))

@@ -29,6 +29,9 @@ class Service:
     """
 
     def __init__(self, factory: IProtocolFactory, options: Options, clock: IReactorTime) -> None:
+        # Otherwise the mistake would show only when the first client comes.
+        if isinstance(factory, type) or not hasattr(factory, "buildProtocol"):
+            raise TypeError(f"a service needs a factory such as Factory.forProtocol(Echo), not {factory!r}")
         self.options = options
         self.clock = clock
         self.registry = Registry(options, clock)

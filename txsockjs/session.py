@@ -21,9 +21,9 @@ The rules:
      session is over when it is gone.
   9. The application hears of the end once, last of all, in a turn of its own, whatever happened before.
   10. An exception in the application is logged and closes its own session, with code 1011.
-  11. Messages of the client are delivered in the order in which they came. Those that come while the application has
-      paused its intake wait for it. Those that it has not taken when the session stops being OPEN are dropped, and the
-      intake is not paused any more, so that the end of a connection is seen.
+  11. Messages of the client are delivered in the order in which they came. Those that come before the application has
+      seen its connection, or while it has paused its intake, wait for it. Those that it has not taken when the session
+      stops being OPEN are dropped, and the intake is not paused any more, so that the end of a connection is seen.
 
 The states::
 
@@ -240,7 +240,7 @@ class Session:
         self._producer: Any = None
         self._streaming = False
         self._producerPaused = False
-        self._reading = True
+        self._reading = False  # nothing is delivered before the application has seen its connection
         # The last message of each batch has the Deferred that tells when the batch is taken.
         self._inbox: deque[tuple[str, Deferred[None] | None]] = deque()
 
@@ -496,7 +496,10 @@ class Session:
         self._connected = True
         if self._framing.opening is not None:
             self._emit(self._framing.opening)
+        self._reading = True
         self._call(self._application.opened)
+        if self._inbox:
+            self._keeper.turns.add(self)  # a request was waiting behind the one that got the opening
 
     def _deliver(self) -> None:
         """

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-__all__ = ["Deadlines", "Turns", "chooseClock"]
+__all__ = ["Deadlines", "Turns", "attempt", "chooseClock"]
 
 _log = Logger()
 
@@ -74,7 +74,7 @@ class Deadlines(Generic[K]):
             if due > now:
                 break
             del self._due[key]
-            _attempt(self._expired, key)
+            attempt(self._expired, key)
         self._running = False
         if self._due:
             self._call = self._clock.callLater(max(0.0, next(iter(self._due.values())) - now), self._run)
@@ -116,10 +116,10 @@ class Turns(Generic[K]):
         self._call = None
         waiting, self._waiting = self._waiting, {}
         for key in waiting:
-            _attempt(self._run, key)
+            attempt(self._run, key)
 
 
-def _attempt(function: Callable[[K], object], key: K) -> None:
+def attempt(function: Callable[[K], object], key: K) -> None:
     """
     Call a function, so that its failure for one key is no harm to the others.
     """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_utils -*-
+# -*- test-case-name: tests.test_broadcast -*-
 """
 Names of txsockjs 1.x.
 """

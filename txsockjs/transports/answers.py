@@ -171,7 +171,12 @@ class Leaf(Resource):
         if request.channel is None:
             return NOT_DONE_YET  # its client went away before it was its turn, for instance behind a slow login
         if request.method in self.methods:
-            return self.answer(request)
+            body = self.answer(request)
+            if request.method == b"HEAD" and isinstance(body, bytes):
+                # Twisted would drop the body as well, but write a warning into the log each time.
+                request.setHeader(b"content-length", b"%d" % len(body))
+                return b""
+            return body
         request.setResponseCode(NOT_ALLOWED)
         request.setHeader(b"allow", b", ".join(self.methods))
         request.defaultContentType = None  # or Twisted would say that the empty body is HTML

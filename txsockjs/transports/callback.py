@@ -1,37 +1,56 @@
 # -*- test-case-name: tests.test_transports -*-
 """
-The C{c} argument of htmlfile and JSONP: the name of a function of the page's, which goes into a script of ours.
+What htmlfile and JSONP have in common: the argument C{c}, the name of a function of the page's, which goes into a
+script of ours.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import ClassVar
 
+from twisted.web.http import INTERNAL_SERVER_ERROR
 from twisted.web.server import Request
 
-__all__ = ["BadCallback", "callbackOf"]
+from txsockjs.transports.answers import Answer, plainText
+from txsockjs.transports.base import ReceiveLeaf
+
+__all__ = ["CallbackLeaf"]
 
 _NAME = re.compile(r"[a-zA-Z0-9\-_.]+")
 
 
-class BadCallback(ValueError):
+class CallbackLeaf(ReceiveLeaf):
     """
-    There is no callback, or it could be more than a name. The text is the answer that the protocol prescribes.
+    A URL by which a client receives scripts (protocol section "Frames from server to client").
     """
 
+    cors = False
+    methods: Sequence[bytes] = (b"GET",)
 
-def callbackOf(request: Request, longest: int | None = None) -> str:
-    """
-    @param longest: the number of characters that it may have; L{None} for any.
+    longestCallback: ClassVar[int | None] = None
+    """The number of characters that the callback may have; L{None} for any."""
 
-    @return: the callback.
+    def exchange(self, request: Request, name: str) -> Answer:
+        """
+        Refuse a callback that is missing, or could be more than a name, and let L{receiveScripts} do the rest.
+        """
+        values = request.args.get(b"c") or request.args.get(b"callback") or [b""]
+        callback = values[0].decode("latin-1")
+        if not callback:
+            return plainText(request, INTERNAL_SERVER_ERROR, '"callback" parameter required')
+        tooLong = self.longestCallback is not None and len(callback) > self.longestCallback
+        if tooLong or not _NAME.fullmatch(callback):
+            return plainText(request, INTERNAL_SERVER_ERROR, 'invalid "callback" parameter')
+        return self.receiveScripts(request, name, callback)
 
-    @raise BadCallback: when it is missing or not safe.
-    """
-    values = request.args.get(b"c") or request.args.get(b"callback") or [b""]
-    callback = values[0].decode("latin-1")
-    if not callback:
-        raise BadCallback('"callback" parameter required')
-    if not _NAME.fullmatch(callback) or (longest is not None and len(callback) > longest):
-        raise BadCallback('invalid "callback" parameter')
-    return callback
+    def receiveScripts(self, request: Request, name: str, callback: str) -> Answer:
+        """
+        Open the response.
+
+        @param name: the session id.
+
+        @param callback: a name that is safe within a script.
+        """
+        raise NotImplementedError

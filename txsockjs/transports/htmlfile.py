@@ -5,15 +5,11 @@ C{htmlfile}: receiving by a page that never ends, in a hidden frame, one script 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from twisted.web.http import INTERNAL_SERVER_ERROR
 from twisted.web.server import Request
 
 from txsockjs.codec import quote
-from txsockjs.transports.answers import HTML, Answer, plainText
-from txsockjs.transports.base import ReceiveLeaf
-from txsockjs.transports.callback import BadCallback, callbackOf
+from txsockjs.transports.answers import HTML, Answer
+from txsockjs.transports.callback import CallbackLeaf
 
 __all__ = ["HTMLFile"]
 
@@ -40,23 +36,17 @@ def _script(frame: bytes) -> bytes:
     return b"<script>\np(" + text.encode("utf-8") + b");\n</script>\r\n"
 
 
-class HTMLFile(ReceiveLeaf):
+class HTMLFile(CallbackLeaf):
     """
     Many frames a response, each a script.
     """
 
     transportName = "htmlfile"
     contentType = HTML
-    cors = False
-    methods: Sequence[bytes] = (b"GET",)
 
-    def exchange(self, request: Request, name: str) -> Answer:
+    def receiveScripts(self, request: Request, name: str, callback: str) -> Answer:
         """
-        See L{txsockjs.transports.base.SessionLeaf.exchange}.
+        See L{CallbackLeaf.receiveScripts}.
         """
-        try:
-            callback = callbackOf(request)
-        except BadCallback as error:
-            return plainText(request, INTERNAL_SERVER_ERROR, str(error))
         page = (_PAGE % callback).encode("ascii").ljust(_SHORTEST_PAGE) + b"\r\n\r\n"
         return self.receive(request, name, _script, self._service.options.response_limit, page)

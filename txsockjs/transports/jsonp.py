@@ -8,39 +8,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import parse_qs
 
-from twisted.web.http import INTERNAL_SERVER_ERROR
 from twisted.web.server import Request
 
 from txsockjs.codec import PayloadExpected, decodeMessages, quote
-from txsockjs.transports.answers import JAVASCRIPT, PLAIN, Answer, plainText
-from txsockjs.transports.base import ReceiveLeaf, SendLeaf, bodyOf
-from txsockjs.transports.callback import BadCallback, callbackOf
+from txsockjs.transports.answers import JAVASCRIPT, PLAIN, Answer
+from txsockjs.transports.base import SendLeaf, bodyOf
+from txsockjs.transports.callback import CallbackLeaf
 
 __all__ = ["JSONP", "JSONPSend"]
 
-_LONGEST_CALLBACK = 32
 _FORM = b"application/x-www-form-urlencoded"
 _MOST_FIELDS = 16
 
 
-class JSONP(ReceiveLeaf):
+class JSONP(CallbackLeaf):
     """
     One frame a response.
     """
 
     transportName = "jsonp-polling"
     contentType = JAVASCRIPT
-    cors = False
-    methods: Sequence[bytes] = (b"GET",)
+    longestCallback = 32
 
-    def exchange(self, request: Request, name: str) -> Answer:
+    def receiveScripts(self, request: Request, name: str, callback: str) -> Answer:
         """
-        See L{txsockjs.transports.base.SessionLeaf.exchange}.
+        See L{CallbackLeaf.receiveScripts}.
         """
-        try:
-            callback = callbackOf(request, _LONGEST_CALLBACK)
-        except BadCallback as error:
-            return plainText(request, INTERNAL_SERVER_ERROR, str(error))
         request.setHeader(b"x-content-type-options", b"nosniff")
 
         def call(frame: bytes) -> bytes:
