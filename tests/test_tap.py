@@ -7,8 +7,6 @@ C{twistd sockjs} and C{twist sockjs}: first the parts, then whole child processe
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import os
 import shutil
@@ -31,6 +29,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, FileBodyProducer, readBody
 
+from tests.certificates import makeCertificate
 from tests.processes import Child
 from txsockjs import __version__, tap
 from txsockjs.options import OPTIONS
@@ -796,36 +795,3 @@ class _UNIXEndpoints:
 
     def endpointForURI(self, uri: object) -> UNIXClientEndpoint:
         return UNIXClientEndpoint(reactor, self.path)
-
-
-def makeCertificate(directory: Path) -> bytes:
-    """
-    Write C{k.pem} and C{c.pem}, for 127.0.0.1.
-
-    @return: the certificate.
-    """
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    (directory / "c.pem").write_bytes(pem)
-    (directory / "k.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return pem
