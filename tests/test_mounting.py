@@ -7,7 +7,6 @@ other resources.
 from __future__ import annotations
 
 import base64
-import datetime
 import json
 import os
 import shutil
@@ -29,6 +28,7 @@ from twisted.internet.endpoints import (
     wrapClientTLS,
 )
 from twisted.internet.error import CannotListenError
+from twisted.internet.task import deferLater
 from twisted.protocols.haproxy._wrapper import HAProxyWrappingFactory
 from twisted.trial.unittest import TestCase
 from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
@@ -40,6 +40,7 @@ from twisted.web.vhost import NameVirtualHost, VHostMonsterResource
 from twisted.web.wsgi import WSGIResource
 from zope.interface import implementer
 
+from tests.certificates import makeCertificate
 from tests.support import UPGRADE, Apps, SiteCase, TextEcho
 from tests.wire import HTTPClient, closePayload, encodeFrame
 from txsockjs.errors import SessionLost
@@ -52,12 +53,9 @@ except ImportError:
     h2 = None
 
 try:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
     from twisted.internet.ssl import Certificate, optionsForClientTLS
 except ImportError:
-    x509 = None
+    Certificate = None
 
 
 class PrefixTests(SiteCase):
@@ -561,14 +559,16 @@ class SocketTests(TestCase):
             self.assertEqual(await response.chunk(), dress(close).encode("ascii"))
             self.assertIsNone(await response.chunk())
 
-    @skipIf(x509 is None, "pyOpenSSL is not there")
+    @skipIf(Certificate is None, "pyOpenSSL is not there")
     async def test_tls(self):
         """
         Everything works over HTTPS, and WebSockets are closed in the orderly way there, too.
         """
-        certificate = _selfSigned(Path(self.mktemp()))
-        port = await self.listen(f"ssl:0:interface=127.0.0.1:privateKey={certificate}:certKey={certificate}")
-        trust = Certificate.loadPEM(certificate.read_bytes())
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        trust = Certificate.loadPEM(makeCertificate(directory))
+        keys = f"privateKey={directory}/k.pem:certKey={directory}/c.pem"
+        port = await self.listen(f"ssl:0:interface=127.0.0.1:{keys}")
         plain = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
         options = optionsForClientTLS("localhost", trustRoot=trust)
         await self.useAll(self.client(EndpointClient(reactor, wrapClientTLS(options, plain))))
@@ -629,6 +629,38 @@ class SocketTests(TestCase):
         for number in range(producer.last):
             self.assertEqual(await socket.message(), f"{number:010000d}")
 
+    async def test_neverReads(self):
+        """
+        A client that never reads loses its session on every transport, and another one is served meanwhile.
+        """
+        port = await self.listen("tcp:0:interface=127.0.0.1")
+        client = self.client(HTTPClient(reactor, f"http://127.0.0.1:{port.getHost().port}"))
+        for name, method in (
+            ("websocket", None),
+            ("0/s/websocket", None),
+            ("0/t/xhr_streaming", "POST"),
+            ("0/u/eventsource", "GET"),
+            ("0/v/htmlfile?c=c", "GET"),
+        ):
+            if method is None:
+                wire = (await client.websocket("/" + name)).wire
+            else:
+                wire = await client.connect()
+                await (await wire.request(method, "/" + name)).chunk()
+            app = self.apps.last
+            wire.transport.pauseProducing()
+            written = 0
+            while not app.lost:
+                app.transport.write("x" * 50000)
+                written += 50000
+                # Whatever the kernel takes, it is far less than this.
+                self.assertLess(written, 200_000_000)
+                await deferLater(reactor, 0)
+            self.assertEqual(app.lost[0].value.code, 1008, name)
+            other = await client.websocket("/0/s/websocket")
+            self.assertEqual(await other.message(), "o")
+            other.wire.transport.abortConnection()
+
     async def test_manyAtOnce(self):
         """
         Twenty clients at once are served.
@@ -680,29 +712,3 @@ class Numbers:
 
     def stopProducing(self):
         self._running = False
-
-
-def _selfSigned(path):
-    """
-    Write a key and a certificate for C{localhost} that it has signed.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    return path

@@ -73,6 +73,9 @@ class DefaultTests(OptionsCase):
         self.assertIsNone(options.base_url)
         self.assertEqual(options.encoding, "utf-8")
         self.assertIn("user-agent", options.exposed_headers)
+        self.assertEqual(options.max_body_size, 1048576)
+        self.assertEqual(options.max_sessions, 0)
+        self.assertEqual(options.max_session_id_length, 128)
         self.assertEqual(options.close_timeout, 5)
         self.assertIsNone(options.proxy_header)
 
@@ -156,9 +159,17 @@ class ValueTests(OptionsCase):
         C{response_limit} is a whole number of bytes.
         """
         self.assertTakes("response_limit", (1, 1), (4096, 4096))
-        self.assertRefuses(
-            "response_limit", "must be a whole number of bytes, 1 or more", 0, -1, 1.0, True, "4096", None
-        )
+        self.assertRefuses("response_limit", "must be a whole number, 1 or more", 0, -1, 1.0, True, "4096", None)
+
+    def test_limits(self):
+        """
+        Limits are whole numbers, of which only C{max_sessions} can be switched off by 0.
+        """
+        self.assertTakes("max_sessions", (0, 0), (1, 1))
+        self.assertRefuses("max_sessions", "must be a whole number, 0 or more", -1, 1.0, True, "5", None)
+        for name in ("max_body_size", "max_session_id_length"):
+            self.assertTakes(name, (1, 1), (4096, 4096))
+            self.assertRefuses(name, "must be a whole number, 1 or more", 0, -1, 1.0, True, "4096", None)
 
     def test_cookieNeeded(self):
         """
@@ -420,6 +431,9 @@ class FromStringsTests(OptionsCase):
             ("encoding", "utf8", "utf-8"),
             ("exposed_headers", "X-Tenant,DNT", ("x-tenant", "dnt")),
             ("exposed_headers", "", ()),
+            ("max_body_size", "4096", 4096),
+            ("max_sessions", "10", 10),
+            ("max_session_id_length", "16", 16),
             ("close_timeout", "1e1", 10.0),
             ("proxy_header", "X-Real-IP", "x-real-ip"),
             *(("cookie_needed", text, True) for text in ("true", "True", "yes", "on", "1", " TRUE ")),
@@ -517,6 +531,6 @@ class OptionInfoTests(OptionsCase):
         """
         info = BY_NAME["response_limit"]
         self.assertEqual((info.checked(5), info.parsed("5")), (5, 5))
-        self.assertRefused("response_limit", "must be a whole number of bytes", info.checked, "5")
-        self.assertRefused("response_limit", "must be a whole number of bytes", info.parsed, "0")
+        self.assertRefused("response_limit", "must be a whole number", info.checked, "5")
+        self.assertRefused("response_limit", "must be a whole number", info.parsed, "0")
         self.assertRefused("response_limit", "must be a whole number, not 'x'", info.parsed, "x")

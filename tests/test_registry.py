@@ -275,6 +275,22 @@ class RegistryTests(SynchronousTestCase):
         self.registry.stop()
         self.assertNothingLeft()
 
+    def test_isFull(self):
+        """
+        It is full when as many sessions as there may be are not over.
+        """
+        self.assertFalse(self.registry.isFull)
+        self.registry = Registry(Options(max_sessions=2), self.clock)
+        first, _, _ = self.begin("first")
+        self.assertFalse(self.registry.isFull)
+        self.begin()
+        self.assertTrue(self.registry.isFull)
+        first.close(3000, "Go away!")
+        self.clock.advance(0)
+        self.assertIs(self.registry.find("first"), first)
+        self.assertFalse(self.registry.isFull)
+        self.registry.stop()
+
     def test_stopAndFailingReceivers(self):
         """
         A receiver that fails when all stops keeps no other session from its end, nor its own.

@@ -29,6 +29,10 @@ from txsockjs.session import HIGH_WATER, LOW_WATER, State
 
 HEARTBEAT = 25
 DISCONNECT = 5
+STALL = 90
+MOST_BYTES = 200_000
+MOST_MESSAGES = 1000
+FEW_MESSAGES = 6
 
 GO_AWAY_FRAME = b'c[3000,"Go away!"]'
 ANOTHER_FRAME = b'c[2010,"Another connection still open"]'
@@ -210,7 +214,14 @@ class SessionTestCase(SynchronousTestCase):
 
     def setUp(self):
         self.clock = TurnClock()
-        self.registry = Registry(Options(heartbeat_delay=HEARTBEAT, disconnect_delay=DISCONNECT), self.clock)
+        options = Options(
+            heartbeat_delay=HEARTBEAT,
+            disconnect_delay=DISCONNECT,
+            write_timeout=STALL,
+            max_queued_bytes=MOST_BYTES,
+            max_queued_messages=MOST_MESSAGES,
+        )
+        self.registry = Registry(options, self.clock)
         self.application = FakeApplication()
         self.session = self.create(self.application)
 
@@ -641,6 +652,130 @@ class RawTests(SessionTestCase):
         self.session.send("b")
         self.turn()
         self.assertEqual((receiver.frames, receiver.wrongs), ([b"a", b"b", b"c"], []))
+
+
+class BoundTests(SessionTestCase):
+    """
+    What may wait for a client, and for how long.
+    """
+
+    OVERFLOW = (1008, "Too much is waiting for this client")
+
+    def fill(self, write, reaches):
+        """
+        Write until C{reaches}, and once more.
+        """
+        while not reaches():
+            write()
+            self.assertIsNot(self.session.state, State.CLOSED)
+        write()
+        self.assertIs(self.session.state, State.CLOSED)
+        self.assertEqual(self.session._queue, [])
+        self.turn()
+        self.assertOver(1008, SessionLost)
+
+    def test_bytes(self):
+        """
+        A client that is away has its session ended when more bytes wait for it than may.
+        """
+        self.poll()
+        written = []
+
+        def write():
+            self.session.send("x" * 998)  # a thousand with the quotes
+            written.append(1000)
+
+        self.fill(write, lambda: sum(written) == MOST_BYTES)
+        self.assertEqual(self.poll().frames, [b'c[1008,"Too much is waiting for this client"]'])
+
+    def test_messages(self):
+        """
+        So has one for whom more messages wait than may, however short they are.
+        """
+        self.poll()
+        written = []
+
+        def write():
+            self.session.send("")
+            written.append("")
+
+        self.fill(write, lambda: len(written) == MOST_MESSAGES)
+
+    def test_blocked(self):
+        """
+        A receiver that is blocked is cut.
+        """
+        receiver = self.attach()
+        receiver.block()
+        for _ in range(MOST_MESSAGES + 1):
+            self.session.send("")
+        self.assertTrue(receiver.aborted)
+        self.assertEqual(receiver.frames, [b"o"])
+        self.turn()
+        self.assertOver(1008, SessionLost)
+
+    def test_taken(self):
+        """
+        What a receiver takes at once does not count, however much it is within one turn.
+        """
+        receiver = self.attach()
+        for number in range(MOST_MESSAGES * 2 + 1):
+            self.session.send(str(number))
+        self.session.send("x" * (MOST_BYTES + 1))
+        self.turn()
+        sent = [message for frame in receiver.frames[1:] for message in json.loads(frame[1:])]
+        self.assertEqual(sent[:-1], [str(number) for number in range(MOST_MESSAGES * 2 + 1)])
+        self.assertEqual(len(sent[-1]), MOST_BYTES + 1)
+
+    def test_pullProducer(self):
+        """
+        A pull producer whose every piece is more than may wait is still asked once a turn.
+        """
+        self.attach()
+        asked = []
+
+        class Producer:
+            def resumeProducing(producer):
+                asked.append(None)
+                self.session.send("x" * (MOST_BYTES + 1))
+                if len(asked) == 3:
+                    self.session.unregisterProducer()
+
+        self.session.registerProducer(Producer(), False)
+        for times in (1, 2, 3, 3):
+            self.turn()
+            self.assertEqual(len(asked), times)
+
+    def test_stalled(self):
+        """
+        A receiver that stays blocked for the write timeout is cut, also when the session is about to close.
+        """
+        for close in (False, True):
+            self.setUp()
+            receiver = self.attach()
+            receiver.block()
+            if close:
+                self.session.send("a")
+                self.session.close(3000, "Go away!")
+            self.clock.advance(STALL - 1)
+            self.assertFalse(receiver.aborted)
+            self.clock.advance(1)
+            self.assertTrue(receiver.aborted)
+            self.turn()
+            self.assertOver(1002, SessionLost)
+
+    def test_notStalled(self):
+        """
+        One that takes data again in time is not cut.
+        """
+        receiver = self.attach()
+        for _ in range(3):
+            receiver.block()
+            self.clock.advance(STALL - 1)
+            receiver.unblock()
+        self.clock.advance(STALL)
+        self.assertFalse(receiver.aborted)
+        self.assertIs(self.session.state, State.OPEN)
 
 
 class SendingTests(SessionTestCase):
@@ -1487,7 +1622,14 @@ class SessionMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.clock = TurnClock()
-        self.registry = Registry(Options(heartbeat_delay=HEARTBEAT, disconnect_delay=DISCONNECT), self.clock)
+        options = Options(
+            heartbeat_delay=HEARTBEAT,
+            disconnect_delay=DISCONNECT,
+            write_timeout=STALL,
+            max_queued_bytes=40,
+            max_queued_messages=FEW_MESSAGES,
+        )
+        self.registry = Registry(options, self.clock)
         self.receivers = []
         self.reactions = {}
         self.wrongs = []
@@ -1716,6 +1858,11 @@ class SessionMachine(RuleBasedStateMachine):
                 assert fired
             elif fired:
                 assert fired[0] is not State.OPEN
+
+    @invariant()
+    def bounded(self):
+        assert len(self.session._queue) <= FEW_MESSAGES
+        assert self.session._queuedBytes == sum(map(len, self.session._queue)) <= 40
 
     @invariant()
     def openingFirst(self):

@@ -419,7 +419,7 @@ class ReceivingTests(SiteCase):
             connection.transport.block()
             for text in "xyz":
                 self.apps.last.transport.write(text)
-                self.clock.advance(30)  # nor heartbeats
+                self.clock.advance(19)  # nor heartbeats
             self.assertEqual(len(connection.transport.value()), before)
             connection.transport.unblock()
             self.clock.advance(0)
@@ -440,6 +440,19 @@ class ReceivingTests(SiteCase):
         self.clock.advance(0)
         self.assertEqual(answer().chunks[2:], [b'a["x"]\n', b'c[3000,"Go away!"]\n'])
         self.assertTrue(answer().ended)
+
+    def test_blockedForTooLong(self):
+        """
+        A connection that stays full for C{write_timeout} is cut.
+        """
+        self.serve(write_timeout=10)
+        connection, _ = self.open("xhr-streaming", "POST", "/0/s/xhr_streaming")
+        connection.transport.block()
+        self.clock.advance(9)
+        self.assertEqual(self.apps.last.lost, [])
+        self.clock.advance(1)
+        self.assertEqual(self.apps.last.lost[0].value.code, 1002)
+        self.assertTrue(connection.transport.aborted)
 
     def test_blockedAndLost(self):
         """

@@ -537,7 +537,7 @@ class FramedTests(SiteCase):
         socket.transport.block()
         for text in "xyz":
             self.apps.last.transport.write(text)
-            self.clock.advance(30)
+            self.clock.advance(19)
         self.assertEqual(socket.texts(), ["o"])
         socket.transport.unblock()
         self.clock.advance(0)

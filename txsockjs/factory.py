@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from txsockjs.options import Options
 from txsockjs.resource import SockJSResource
 from txsockjs.transports import BELOW_SESSION
-from txsockjs.transports.answers import Answer, NotFound
+from txsockjs.transports.answers import Answer, NotFound, UnreadBody
+from txsockjs.transports.base import SESSION_DEPTH
 
 __all__ = ["SockJSFactory", "SockJSMultiFactory", "SockJSResource", "mount"]
 
@@ -44,16 +47,16 @@ def mount(root: IResource, prefix: str | bytes, resource: IResource) -> IResourc
 
     @raise ValueError: when the path is taken.
     """
-    path = (prefix.encode("utf-8") if isinstance(prefix, str) else prefix).strip(b"/")
     parent: Any = None
     place: Any = root
-    for segment in path.split(b"/") if path else []:
+    for segment in _segments(prefix):
         parent, place = place, place.children.get(segment)
         if place is None:
             place = _Way()
             parent.putChild(segment, place)
     if not isinstance(place, _Way):
-        raise ValueError(f"there is something else at /{path.decode('utf-8', 'replace')}")
+        path = b"/".join(_segments(prefix)).decode("utf-8", "replace")
+        raise ValueError(f"there is something else at /{path}")
     for name, child in place.children.items():
         resource.putChild(name, child)
     if parent is None:
@@ -62,13 +65,83 @@ def mount(root: IResource, prefix: str | bytes, resource: IResource) -> IResourc
     return root
 
 
+def _segments(prefix: str | bytes) -> tuple[bytes, ...]:
+    path = (prefix.encode("utf-8") if isinstance(prefix, str) else prefix).strip(b"/")
+    return tuple(path.split(b"/")) if path else ()
+
+
+_LINGER = 5
+"""Seconds for which what comes after a refused body has begun is thrown away, before the connection is closed."""
+
+
+def _drop(data: bytes = b"") -> None:
+    """
+    Do nothing with it.
+    """
+
+
 class _Request(Request):
     """
     A request whose body is left as it is where SockJS reads it, whatever its type is said to be. Twisted would read a
     form, and refuse a broken one, before it knows whom the request is for.
+
+    A body that is too large is refused as soon as this is known, and not kept.
     """
 
     _contentTypes: list[bytes] | None = None
+    _limit: int | None = None
+    _refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        """
+        The headers are here, and tell the length of the body or that it comes in chunks.
+        """
+        channel: Any = self.channel
+        self._limit = channel.site.limitFor(channel._path if isinstance(channel, HTTPChannel) else channel.path)
+        if self._limit is not None and length is not None and length > self._limit:
+            self._refuse()
+        else:
+            super().gotLength(length)
+
+    def parseCookies(self) -> None:
+        """
+        All headers are here. Over HTTP/2, where this comes after the length, do not ask for a body that is refused.
+        """
+        super().parseCookies()
+        if self._refused:
+            self.requestHeaders.removeHeader(b"expect")
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """
+        A part of the body came.
+        """
+        if self._refused:
+            return
+        content: Any = self.content
+        if self._limit is not None and content.tell() + len(data) > self._limit:
+            content.close()
+            self._refuse()
+        else:
+            super().handleContentChunk(data)
+
+    def _refuse(self) -> None:
+        """
+        Keep nothing of the body. Over HTTP/1 answer at once; an HTTP/2 stream is answered when it has ended.
+        """
+        self._refused = True
+        self.content = UnreadBody()
+        self.requestHeaders.removeHeader(b"expect")
+        if not isinstance(self.channel, HTTPChannel):
+            return
+        channel: Any = self.channel
+        # Closed at once, with data on its way to us, the connection would be reset, and the client might never see the
+        # answer. So its end is left to the client for a while.
+        channel.dataReceived = channel.rawDataReceived = _drop
+        channel.allContentReceived = _drop
+        channel.persistent = True
+        self.responseHeaders.setRawHeaders(b"connection", [b"close"])
+        self.requestReceived(channel._command, channel._path, channel._version)
+        channel.setTimeout(_LINGER)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """
@@ -97,12 +170,26 @@ class _ServiceSite(Site):
     def __init__(self, root: IResource, reactor: IReactorTime | None) -> None:
         super().__init__(root, requestFactory=_Request, reactor=reactor)
         self._services: list[tuple[SockJSResource, IProtocolFactory]] = []
+        self._places: dict[tuple[bytes, ...], SockJSResource] = {}
 
     def _add(self, resource: SockJSResource, factory: IProtocolFactory, prefix: str | bytes) -> None:
         self.resource = mount(self.resource, prefix, resource)
+        self._places[_segments(prefix)] = resource
         self._services.append((resource, factory))
         if self.numPorts:
             factory.doStart()
+
+    def limitFor(self, uri: bytes) -> int | None:
+        """
+        @return: the size that the body of a request may have, if this is the URL of a session of one of the services.
+        """
+        path = tuple(unquote_to_bytes(segment) for segment in uri.partition(b"?")[0][1:].split(b"/"))
+        if len(path) < SESSION_DEPTH or path[-1] not in BELOW_SESSION:
+            return None
+        service = self._places.get(path[:-SESSION_DEPTH])
+        if service is None or path[-SESSION_DEPTH] in service.children:
+            return None
+        return service.options.max_body_size
 
     def log(self, request: object) -> None:
         """

@@ -107,9 +107,15 @@ def _positiveSeconds(value: object) -> float:
     return seconds
 
 
-def _positiveBytes(value: object) -> int:
+def _positive(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"must be a whole number of bytes, 1 or more, not {value!r}")
+        raise ValueError(f"must be a whole number, 1 or more, not {value!r}")
+    return value
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"must be a whole number, 0 or more, not {value!r}")
     return value
 
 
@@ -232,7 +238,7 @@ class Options:
         131072,
         "bytes",
         "size after which a streaming response ends and the client opens the next",
-        _positiveBytes,
+        _positive,
         _integer,
     )
     cookie_needed: bool | Callable[[IRequest], str] = _option(
@@ -267,6 +273,48 @@ class Options:
     )
     exposed_headers: tuple[str, ...] = _option(
         _EXPOSED_HEADERS, "names", "headers of the first request that the application may see", _headers, _names
+    )
+    max_queued_bytes: int = _option(
+        1048576,
+        "bytes",
+        "how much may wait, encoded, for a client that does not take it; beyond that its session is over",
+        _positive,
+        _integer,
+    )
+    max_queued_messages: int = _option(
+        16384,
+        "messages",
+        "how many messages may wait for a client that does not take them; beyond that its session is over",
+        _positive,
+        _integer,
+    )
+    write_timeout: float = _option(
+        60.0,
+        "seconds",
+        "how long the connection to a client may stay full before its session is over; 0 for any time",
+        _seconds,
+        _number,
+    )
+    max_body_size: int = _option(
+        1048576,
+        "bytes",
+        "size of the largest body that a request to a session may have",
+        _positive,
+        _integer,
+    )
+    max_sessions: int = _option(
+        0,
+        "sessions",
+        "how many sessions there may be at a time; 0 for any number",
+        _count,
+        _integer,
+    )
+    max_session_id_length: int = _option(
+        128,
+        "bytes",
+        "length of the longest server or session part that a URL may have",
+        _positive,
+        _integer,
     )
     close_timeout: float = _option(
         5.0,

@@ -21,16 +21,23 @@ class Registry:
 
     @ivar heartbeats: sessions with a receiver, by when they get a heartbeat.
     @ivar disconnects: sessions without a receiver, by when they are lost.
+    @ivar stalls: sessions whose receiver is blocked, by when they are lost.
+    @ivar maxQueuedBytes: how much may wait in one session.
+    @ivar maxQueuedMessages: how many messages may.
     @ivar turns: sessions that have something to do at the end of this turn of the reactor.
     """
 
     def __init__(self, options: Options, clock: IReactorTime) -> None:
         self.heartbeats: Deadlines[Session] = Deadlines(clock, options.heartbeat_delay, Session.heartbeatDue)
         self.disconnects: Deadlines[Session] = Deadlines(clock, options.disconnect_delay, Session.disconnectDue)
+        self.stalls: Deadlines[Session] = Deadlines(clock, options.write_timeout, Session.stallDue)
+        self.maxQueuedBytes = options.max_queued_bytes
+        self.maxQueuedMessages = options.max_queued_messages
         self.turns: Turns[Session] = Turns(clock, Session.turn)
         self._named: dict[str, Session] = {}
         self._names: dict[Session, str] = {}
         self._live: set[Session] = set()
+        self._most = options.max_sessions
         # A session that is over is remembered, so that late requests get its close frame and never a fresh session.
         self._over: Deadlines[Session] = Deadlines(clock, options.disconnect_delay, self._forget)
 
@@ -39,6 +46,13 @@ class Registry:
         @return: how many sessions are not over.
         """
         return len(self._live)
+
+    @property
+    def isFull(self) -> bool:
+        """
+        Whether there are as many sessions as there may be. Those that are over do not count.
+        """
+        return 0 < self._most <= len(self._live)
 
     def find(self, name: str) -> Session | None:
         """

@@ -38,6 +38,9 @@ from txsockjs.transports.answers import (
 
 __all__ = ["SockJSResource"]
 
+_NAME = re.compile(rb"(?:[^.\x00-\x1f\x7f\xc2]|\xc2(?![\x80-\x9f]))+")
+"""Neither a dot, which would make it the name of a page, nor a control character of ASCII or of Unicode (in UTF-8)."""
+
 _IFRAME_NAME = re.compile(rb"iframe[0-9\-.a-z_]*\.html")
 
 _IFRAME_PAGE = """<!DOCTYPE html>
@@ -177,9 +180,15 @@ class SockJSResource(Resource):
             if _IFRAME_NAME.fullmatch(name):
                 return self._iframe
             return self._pages.get(name, self._notFound)
-        if len(below) == 2 and _isName(name) and _isName(below[0]):
+        if len(below) == 2 and self._isName(name) and self._isName(below[0]):
             return self._transports.get(below[1], self._notFound)
         return self._notFound
+
+    def _isName(self, segment: bytes) -> bool:
+        """
+        Whether this may be the server or the session part of a URL.
+        """
+        return len(segment) <= self.options.max_session_id_length and _NAME.fullmatch(segment) is not None
 
     def render(self, request: Request) -> Answer:
         """
@@ -193,10 +202,3 @@ class SockJSResource(Resource):
         being closed.
         """
         self._service.registry.stop()
-
-
-def _isName(segment: bytes) -> bool:
-    """
-    Whether this may be the server or the session part of a URL.
-    """
-    return bool(segment) and b"." not in segment

@@ -10,12 +10,14 @@ The rules:
   3. The first frame is the opening, and only then does the application see its connection. An application that refuses
      is never connected: the first frame is then the close frame.
   4. Messages leave in the order in which they were written, as one frame for all that were written in a turn of the
-     reactor or during one delivery. What was written before a close leaves before the close frame.
+     reactor or during one delivery, and at once when they are more than may be queued. What was written before a close
+     leaves before the close frame.
   5. A receiver that takes no more, since its response is full, is unlinked and then closed; the session waits for the
      next one, which may come that very moment. The session is lost if none comes within the disconnect delay. That
      deadline runs while no receiver is attached, and only then.
   6. A receiver whose connection breaks takes the session with it: messages may be lost, so it can't go on.
-  7. A receiver that has stopped taking data for now is blocked; nothing is sent to it until it takes data again.
+  7. A receiver that has stopped taking data for now is blocked; nothing is sent to it until it takes data again. The
+     session is lost if that lasts for the write timeout, or if more is queued than may be.
   8. The close frame is said once to the receiver that is attached, or to the next one, and again to everyone who asks
      until the session is forgotten. A receiver that carries just one session (a WebSocket) then closes too, and the
      session is over when it is gone.
@@ -71,6 +73,9 @@ ANOTHER_RECEIVER = (2010, "Another connection still open")
 
 INTERRUPTED = (1002, "Connection interrupted")
 """The end of a session whose receiver broke, or who was left alone for too long."""
+
+OVERFLOW = (1008, "Too much is waiting for this client")
+"""The end of a session whose client takes less than the application writes."""
 
 INTERNAL_ERROR = (1011, "Internal error")
 """The close after an exception in the application."""
@@ -174,7 +179,10 @@ class Keeper(Protocol):
 
     heartbeats: Deadlines[Session]
     disconnects: Deadlines[Session]
+    stalls: Deadlines[Session]
     turns: Turns[Session]
+    maxQueuedBytes: int
+    maxQueuedMessages: int
 
     def ended(self, session: Session) -> None:
         """
@@ -291,6 +299,7 @@ class Session:
         """
         if receiver is self._receiver:
             self._blocked = True
+            self._keeper.stalls.start(self)
             self._regulate()
 
     def receiverReady(self, receiver: Receiver) -> None:
@@ -299,6 +308,7 @@ class Session:
         """
         if receiver is self._receiver:
             self._blocked = False
+            self._keeper.stalls.cancel(self)
             self.flush()
 
     def received(self, messages: list[str]) -> Deferred[None] | None:
@@ -352,13 +362,7 @@ class Session:
         """
         if self.state is State.CLOSED and self._receiver is None:
             return
-        receiver, self._receiver = self._receiver, None
-        if self.state is State.CLOSED:
-            self._keeper.turns.add(self)
-        else:
-            self._end(INTERRUPTED, ConnectionAborted())
-        if receiver is not None:
-            receiver.abort()
+        self._cut(INTERRUPTED, ConnectionAborted())
 
     def registerProducer(self, producer: Producer, streaming: bool) -> None:
         """
@@ -436,6 +440,12 @@ class Session:
         else:
             self._end(INTERRUPTED, SessionLost(1002, "The client did not come back"))
 
+    def stallDue(self) -> None:
+        """
+        The receiver has been blocked for the write timeout.
+        """
+        self._cut(INTERRUPTED, SessionLost(1002, "The client does not read"))
+
     def turn(self) -> None:
         """
         The turn of the reactor in which something was asked for is over.
@@ -453,6 +463,17 @@ class Session:
         """
         if self._flushing:
             return
+        self._drain()
+        self._regulate()
+        if self.state is State.CLOSING and not self._queue and self._receiver is not None and not self._blocked:
+            self._sayClose(self._receiver)
+
+    def _drain(self) -> None:
+        """
+        Send what is queued, as far as a receiver takes it.
+        """
+        if self._flushing:
+            return
         self._flushing = True
         try:
             while self._queue and self._receiver is not None and not self._blocked:
@@ -465,16 +486,22 @@ class Session:
                     self._emit(frame)
         finally:
             self._flushing = False
-        self._regulate()
-        if self.state is State.CLOSING and not self._queue and self._receiver is not None and not self._blocked:
-            self._sayClose(self._receiver)
 
     def _enqueue(self, message: bytes) -> None:
         self._queue.append(message)
         self._queuedBytes += len(message)
         self._keeper.turns.add(self)
-        if self._queuedBytes > HIGH_WATER:
+        if self._isOverfull:
+            self._drain()
+            if self._isOverfull:
+                self._cut(OVERFLOW, SessionLost(*OVERFLOW))
+        elif self._queuedBytes > HIGH_WATER:
             self._regulate()
+
+    @property
+    def _isOverfull(self) -> bool:
+        keeper = self._keeper
+        return self._queuedBytes > keeper.maxQueuedBytes or len(self._queue) > keeper.maxQueuedMessages
 
     def _putBack(self, frames: list[bytes]) -> None:
         """
@@ -528,6 +555,7 @@ class Session:
         self._receiver = None
         self._blocked = False
         self._keeper.heartbeats.cancel(self)
+        self._keeper.stalls.cancel(self)
 
     def _bid(self, receiver: Receiver, closing: tuple[int, str]) -> None:
         frame = self._framing.close(*closing)
@@ -548,6 +576,18 @@ class Session:
         self._end(self._closing, SessionDone(*self._closing))
         self._bid(receiver, self._closing)
 
+    def _cut(self, closing: tuple[int, str], outcome: Exception) -> None:
+        """
+        Be CLOSED without another word to the receiver, if there is one.
+        """
+        receiver, self._receiver = self._receiver, None
+        if self.state is State.CLOSED:
+            self._keeper.turns.add(self)
+        else:
+            self._end(closing, outcome)
+        if receiver is not None:
+            receiver.abort()
+
     def _end(self, closing: tuple[int, str], outcome: Exception) -> None:
         """
         Be CLOSED; the application is told in a turn of its own, when no receiver is left.
@@ -563,6 +603,7 @@ class Session:
     def _quiet(self) -> None:
         self._keeper.heartbeats.cancel(self)
         self._keeper.disconnects.cancel(self)
+        self._keeper.stalls.cancel(self)
 
     def _tell(self) -> None:
         assert self._application is not None and self._outcome is not None

@@ -5,12 +5,21 @@ The headers and the short answers that the URLs of a service have in common (pro
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
+from io import BytesIO
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.web.http import NO_CONTENT, NOT_ALLOWED, NOT_FOUND, datetimeToString
+from twisted.web.http import (
+    NO_CONTENT,
+    NOT_ALLOWED,
+    NOT_FOUND,
+    REQUEST_ENTITY_TOO_LARGE,
+    SERVICE_UNAVAILABLE,
+    datetimeToString,
+)
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
@@ -22,12 +31,16 @@ __all__ = [
     "Answer",
     "Leaf",
     "NotFound",
+    "UnreadBody",
     "allowOrigin",
     "allowPreflight",
     "cacheForAYear",
     "finishEmpty",
     "forbidCaching",
+    "isTooLarge",
     "plainText",
+    "refuseBody",
+    "refuseSession",
     "setSessionCookie",
 ]
 
@@ -40,6 +53,7 @@ JSON = b"application/json; charset=UTF-8"
 PLAIN = b"text/plain; charset=UTF-8"
 
 _YEAR = 31536000
+_RETRY_AFTER = 5
 
 _COOKIE = b"JSESSIONID"
 _COOKIE_VALUE = re.compile(rb"[!#-+\--:<-\[\]-~]{1,256}")  # RFC 6265 section 4.1.1, cookie-octet
@@ -126,6 +140,41 @@ def plainText(request: Request, code: int, text: str) -> bytes:
     request.setResponseCode(code)
     request.setHeader(b"content-type", PLAIN)
     return text.encode("utf-8")
+
+
+class UnreadBody(BytesIO):
+    """
+    Takes the place of a body that is too large, and was not read.
+    """
+
+
+def isTooLarge(request: Request, limit: int) -> bool:
+    """
+    @param limit: the option C{max_body_size}.
+
+    @return: whether the request brought a larger body.
+    """
+    content = request.content
+    if content is None:
+        return False
+    size = content.seek(0, os.SEEK_END)
+    content.seek(0)
+    return size > limit or isinstance(content, UnreadBody)
+
+
+def refuseBody(request: Request, limit: int) -> bytes:
+    """
+    Answer a request whose body is too large.
+    """
+    return plainText(request, REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {limit} bytes\n")
+
+
+def refuseSession(request: Request) -> bytes:
+    """
+    Answer a request that would open one session too many.
+    """
+    request.setHeader(b"retry-after", b"%d" % _RETRY_AFTER)
+    return plainText(request, SERVICE_UNAVAILABLE, "There are too many sessions\n")
 
 
 def finishEmpty(request: Request, code: int = NO_CONTENT) -> Answer:

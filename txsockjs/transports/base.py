@@ -25,7 +25,10 @@ from txsockjs.transports.answers import (
     allowOrigin,
     allowPreflight,
     forbidCaching,
+    isTooLarge,
     plainText,
+    refuseBody,
+    refuseSession,
     setSessionCookie,
 )
 
@@ -152,11 +155,15 @@ class SessionLeaf(Leaf):
         """
         Set the headers of every answer, and let L{exchange} do the rest.
         """
-        if request.method == b"OPTIONS":
+        limit = self._service.options.max_body_size
+        tooLarge = isTooLarge(request, limit)
+        if request.method == b"OPTIONS" and not tooLarge:
             return allowPreflight(request, self.methods[0], self._service.clock)
         forbidCaching(request)
         if self.cors:
             allowOrigin(request, self.nullIsAnyone)
+        if tooLarge:
+            return refuseBody(request, limit)
         session = (request.postpath or [b""])[0]
         return self.exchange(request, session.decode("utf-8", "surrogateescape"))
 
@@ -183,10 +190,12 @@ class ReceiveLeaf(SessionLeaf):
         """
         Open a response and attach it to its session, which is a new one if there is none of that id.
         """
-        request.setHeader(b"content-type", self.contentType)
         session = self._service.registry.find(name)
         if session is None:
+            if self._service.registry.isFull:
+                return refuseSession(request)
             session = self._service.createSession(request, self.transportName, SESSION_DEPTH, name)
+        request.setHeader(b"content-type", self.contentType)
         if prelude:
             request.write(prelude)
         session.attach(HTTPReceiver(request, session, dress, limit))

@@ -24,7 +24,7 @@ from txsockjs.errors import SessionDone, SessionLost
 from txsockjs.service import Service
 from txsockjs.session import Session
 from txsockjs.timers import Deadlines
-from txsockjs.transports.answers import Answer, Leaf, plainText
+from txsockjs.transports.answers import Answer, Leaf, isTooLarge, plainText, refuseBody, refuseSession
 from txsockjs.transports.base import SESSION_DEPTH
 
 __all__ = ["RawWebSocket", "WebSocket"]
@@ -261,6 +261,11 @@ class WebSocket(Leaf):
         if why is not None:
             request.setHeader(b"sec-websocket-version", _VERSION)
             return plainText(request, BAD_REQUEST, f"This is a WebSocket: it {why}\n")
+        limit = self._service.options.max_body_size
+        if isTooLarge(request, limit):
+            return refuseBody(request, limit)
+        if self._service.registry.isFull:
+            return refuseSession(request)
         protocol = self.protocol()
         protocol.factory = self._factory
         protocol.closings = self._closings

@@ -1,0 +1,1 @@
+A request to a session whose body is larger than the option ``max_body_size`` (1 MiB) is answered with 413. The ready sites ``SockJSFactory`` and ``SockJSMultiFactory`` do so before they read the body.
