@@ -727,6 +727,24 @@ class BoundTests(SessionTestCase):
         self.assertEqual(sent[:-1], [str(number) for number in range(MOST_MESSAGES * 2 + 1)])
         self.assertEqual(len(sent[-1]), MOST_BYTES + 1)
 
+    def test_withinASend(self):
+        """
+        The bound holds as well for what is written while a frame is being sent, and that frame is sent just once.
+        """
+        receiver = self.attach()
+
+        def write():
+            for _ in range(MOST_MESSAGES + 1):
+                self.session.send("")
+
+        receiver.during = write
+        self.session.send("a")
+        self.turn()
+        self.assertEqual(receiver.frames, [b"o", b'a["a"]'])
+        self.assertTrue(receiver.aborted)
+        self.turn()
+        self.assertOver(1008, SessionLost)
+
     def test_pullProducer(self):
         """
         A pull producer whose every piece is more than may wait is still asked once a turn.
