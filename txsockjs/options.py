@@ -18,11 +18,14 @@ from dataclasses import dataclass, field, fields
 from types import FrameType
 from typing import Any, NamedTuple
 
+from twisted.python.reflect import namedAny
 from twisted.web.iweb import IRequest
 
 from txsockjs.encoding import BASE64, LENIENT, lookupEncoding
+from txsockjs.origins import ANY, SAME, checkOrigins
+from txsockjs.proxies import checkTrustedProxies
 
-__all__ = ["OPTIONS", "TRANSPORTS", "OptionInfo", "Options"]
+__all__ = ["IFRAME", "OPTIONS", "TRANSPORTS", "OptionInfo", "Options"]
 
 TRANSPORTS = (
     "websocket",
@@ -36,6 +39,14 @@ TRANSPORTS = (
 """
 The names of all transports, in the order of preference.
 """
+
+IFRAME = "iframe"
+"""
+Names the iframe page among the transports: by it, pages of other origins use the transports that need the same origin.
+"""
+
+_WITHOUT_ORIGIN = frozenset({"htmlfile", "jsonp-polling", IFRAME})
+"""What browsers load without telling for which page, so that no policy of origins can be kept there."""
 
 _EXPOSED_HEADERS = (
     "origin",
@@ -91,6 +102,21 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _originNames(text: str) -> str | tuple[str, ...]:
+    return text if text in (ANY, SAME) else _names(text)
+
+
+def _proxyNames(text: str) -> int | tuple[str, ...]:
+    return int(text) if text.isascii() and text.isdigit() else _names(text)
+
+
+def _object(text: str) -> object:
+    try:
+        return namedAny(text)
+    except Exception as error:
+        raise ValueError(f"must be the dotted name of a callable, and {text!r} can't be had: {error}") from None
+
+
 # -- what values are allowed; each check gives back the value as it is kept -------------------------------------------
 
 
@@ -129,16 +155,17 @@ def _nameList(value: object) -> tuple[str, ...]:
     return names
 
 
-def _transports(value: object) -> tuple[str, ...]:
+def _transports(value: object) -> tuple[str, ...] | None:
+    if value is None:
+        return None
     names = _nameList(value)
+    known = (*TRANSPORTS, IFRAME)
     for name in names:
-        if name not in TRANSPORTS:
-            raise ValueError(
-                f"has no transport {name!r}{_suggest(name, TRANSPORTS)}; there are {', '.join(TRANSPORTS)}"
-            )
-    if not names:
+        if name not in known:
+            raise ValueError(f"has no transport {name!r}{_suggest(name, known)}; there are {', '.join(known)}")
+    if not set(names) - {IFRAME}:
         raise ValueError(f"must name at least one of {', '.join(TRANSPORTS)}")
-    return tuple(name for name in TRANSPORTS if name in names)
+    return tuple(name for name in known if name in names)
 
 
 def _headers(value: object) -> tuple[str, ...]:
@@ -146,11 +173,6 @@ def _headers(value: object) -> tuple[str, ...]:
     for name in names:
         if not _TOKEN.fullmatch(name):
             raise ValueError(f"has {name!r}, which is no name of a header")
-        if name in _SECRET_HEADERS:
-            raise ValueError(
-                f"must not name {name!r}: a service answers every origin, so any website could ride on its visitors' "
-                f"credentials; carry a token in a message instead"
-            )
     return names
 
 
@@ -158,6 +180,12 @@ def _flag(value: object) -> bool:
     if value not in (True, False):
         raise ValueError(f"must be true or false, not {value!r}")
     return bool(value)
+
+
+def _onOff(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false, not {value!r}")
+    return value
 
 
 def _cookie(value: object) -> bool | Callable[[IRequest], str]:
@@ -176,6 +204,24 @@ def _url(value: object) -> str:
 
 def _baseURL(value: object) -> str | Callable[[IRequest], str] | None:
     return value if value is None or callable(value) else _url(value)
+
+
+def _callable(value: object) -> Callable[..., Any] | None:
+    if value is None or callable(value):
+        return value
+    raise ValueError(f"must be a callable, not {value!r}")
+
+
+def _closeCode(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not (value == 1000 or 3000 <= value <= 4999):
+        raise ValueError(f"must be 1000, or 3000 to 4999, not {value!r}")
+    return value
+
+
+def _closeReason(value: object) -> str:
+    if not isinstance(value, str) or re.search("[\ud800-\udfff]", value) or len(value.encode("utf-8")) > 123:
+        raise ValueError(f"must be a text of at most 123 bytes in UTF-8, not {value!r}")
+    return value
 
 
 def _encoding(value: object) -> str:
@@ -208,10 +254,21 @@ class _Meta(NamedTuple):
     help: str
     check: Callable[[object], Any]
     parse: Callable[[str], Any]
+    text: str | None
 
 
-def _option(default: Any, unit: str, help: str, check: Callable[[object], Any], parse: Callable[[str], Any]) -> Any:
-    return field(default=default, metadata={"option": _Meta(unit, help, check, parse)})
+def _option(
+    default: Any,
+    unit: str,
+    help: str,
+    check: Callable[[object], Any],
+    parse: Callable[[str], Any],
+    text: str | None = None,
+) -> Any:
+    """
+    @param text: how the default is shown, where that is not its value as text.
+    """
+    return field(default=default, metadata={"option": _Meta(unit, help, check, parse, text)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +278,45 @@ class Options:
     """
 
     transports: tuple[str, ...] = _option(
-        TRANSPORTS, "names", "transports that clients may use; the URLs of all others answer 404", _transports, _names
+        None,
+        "names",
+        "transports that clients may use; the URLs of all others answer 404. Where origins are restricted, htmlfile, "
+        "jsonp-polling and the iframe page are on only if they are named here, the page as iframe, since browsers do "
+        "not tell the origin there",
+        _transports,
+        _names,
+        ",".join(TRANSPORTS),
+    )
+    origins: str | tuple[str, ...] | Callable[[str | None, IRequest], object] = _option(
+        ANY,
+        "origins",
+        "which pages may use the service: * for all, same for those of its own origin, or a list such as "
+        "https://example.com,https://*.example.com,http://localhost:*; in Python also a callable that is given the "
+        "origin, or None, and the request. Others get 403",
+        checkOrigins,
+        _originNames,
+    )
+    disable_cors: bool = _option(
+        False,
+        "true or false",
+        "whether to leave out the CORS headers, for a service whose pages are of its own origin",
+        _onOff,
+        _boolean,
+    )
+    authorize: Callable[[IRequest], object] | None = _option(
+        None,
+        "callable",
+        "asked with the request before each new session: it returns True or None to allow it, False to refuse it "
+        "with 403, or a Deferred or coroutine of these; as text its dotted name",
+        _callable,
+        _object,
+    )
+    authorize_timeout: float = _option(
+        30.0,
+        "seconds",
+        "how long authorize may take, before the request is answered with 503",
+        _positiveSeconds,
+        _number,
     )
     heartbeat_delay: float = _option(
         25.0, "seconds", "silence after which a heartbeat frame is sent; 0 switches heartbeats off", _seconds, _number
@@ -295,6 +390,13 @@ class Options:
         _seconds,
         _number,
     )
+    max_message_size: int = _option(
+        131072,
+        "bytes",
+        "size of the largest message that a client may send, in UTF-8; a larger one ends its session with 1009",
+        _positive,
+        _integer,
+    )
     max_body_size: int = _option(
         1048576,
         "bytes",
@@ -306,6 +408,13 @@ class Options:
         0,
         "sessions",
         "how many sessions there may be at a time; 0 for any number",
+        _count,
+        _integer,
+    )
+    max_sessions_per_host: int = _option(
+        0,
+        "sessions",
+        "how many sessions there may be at a time from one address, or from one /64 network of IPv6; 0 for any number",
         _count,
         _integer,
     )
@@ -323,11 +432,59 @@ class Options:
         _positiveSeconds,
         _number,
     )
+    ping_interval: float = _option(
+        25.0,
+        "seconds",
+        "silence of a WebSocket's client after which it is pinged; 0 switches pings off",
+        _seconds,
+        _number,
+    )
+    pong_timeout: float = _option(
+        20.0,
+        "seconds",
+        "how long the client of a WebSocket may be silent after a ping before its session is over",
+        _positiveSeconds,
+        _number,
+    )
+    request_timeout: float = _option(
+        30.0,
+        "seconds",
+        "how long a request may take to arrive whole, in the sites of txsockjs; of several services the longest counts",
+        _positiveSeconds,
+        _number,
+    )
+    drain_timeout: float = _option(
+        10.0,
+        "seconds",
+        "how long an orderly stop waits for clients to take what is queued, before it cuts them",
+        _seconds,
+        _number,
+    )
+    drain_code: int = _option(
+        3000, "close code", "what sessions are closed with when the service stops", _closeCode, _integer
+    )
+    drain_reason: str = _option("Go away!", "text", "the reason that goes with drain_code", _closeReason, str)
+    bind_sessions: bool = _option(
+        False,
+        "true or false",
+        "whether all requests of a session must come from the address that opened it; those from others get 404. "
+        "Clients whose address changes, as that of phones does, then lose their sessions",
+        _onOff,
+        _boolean,
+    )
+    trusted_proxies: int | tuple[str, ...] | None = _option(
+        None,
+        "networks",
+        "proxies whose X-Forwarded-For or Forwarded is believed when they tell the client's address: networks such "
+        "as 10.0.0.0/8,unix, or how many proxies each request comes by",
+        checkTrustedProxies,
+        _proxyNames,
+    )
     proxy_header: str | None = _option(
         None,
         "name",
-        "header whose last entry is the client's address, such as x-forwarded-for; name one only behind a proxy of "
-        "yours that sets it",
+        "the header that tells the client's address, such as x-forwarded-for or forwarded. Without trusted_proxies "
+        "its last entry is believed whoever sends it, so name one only behind a proxy of yours that sets it",
         _headerName,
         str,
     )
@@ -335,6 +492,43 @@ class Options:
     def __post_init__(self) -> None:
         for info in OPTIONS:
             object.__setattr__(self, info.name, info.checked(getattr(self, info.name)))
+        if self.transports is None:
+            object.__setattr__(self, "transports", _unlessNamed(self.origins))
+        self._checkSecrets()
+
+    def _checkSecrets(self) -> None:
+        """
+        Credentials are shown to the application only where no foreign page can make a browser send them.
+        """
+        secret = next((name for name in self.exposed_headers if name in _SECRET_HEADERS), None)
+        if secret is None:
+            return
+        why = "any website could ride on its visitors' credentials"
+        if self.origins == ANY:
+            raise ValueError(
+                f"exposed_headers must not name {secret!r} while origins is '*': {why}; restrict origins, or carry a "
+                f"token in a message instead"
+            )
+        risky = [name for name in self.transports if name in _WITHOUT_ORIGIN]
+        if risky:
+            raise ValueError(
+                f"exposed_headers must not name {secret!r} while transports has {', '.join(risky)}, where browsers do "
+                f"not tell the origin: {why}"
+            )
+
+    @property
+    def restricted(self) -> bool:
+        """
+        Whether there are origins that are not allowed.
+        """
+        return self.origins != ANY
+
+    @property
+    def iframe(self) -> bool:
+        """
+        Whether the iframe page is served.
+        """
+        return not self.restricted or IFRAME in self.transports
 
     @classmethod
     def build(cls, options: Options | Mapping[str, Any] | None = None, **settings: Any) -> Options:
@@ -354,6 +548,8 @@ class Options:
             if not settings:
                 return options
             base = {info.name: getattr(options, info.name) for info in OPTIONS}
+            if options.transports == _unlessNamed(options.origins):
+                del base["transports"]  # they may be others with other origins
         elif isinstance(options, Mapping):
             base = _modern(options, {})
         else:
@@ -385,6 +581,13 @@ class Options:
         return cls.build(settings)
 
 
+def _unlessNamed(origins: object) -> tuple[str, ...]:
+    """
+    @return: the transports that are on where none are named.
+    """
+    return TRANSPORTS if origins == ANY else tuple(name for name in TRANSPORTS if name not in _WITHOUT_ORIGIN)
+
+
 class OptionInfo(NamedTuple):
     """
     One option, for whatever is derived from the options.
@@ -396,6 +599,8 @@ class OptionInfo(NamedTuple):
     help: str
     check: Callable[[object], Any]
     parse: Callable[[str], Any]
+    text: str | None = None
+    """How the default is shown, where that is not its value as text."""
 
     @property
     def isFlag(self) -> bool:
@@ -409,6 +614,8 @@ class OptionInfo(NamedTuple):
         """
         The default as a user would write it.
         """
+        if self.text is not None:
+            return self.text
         if self.default is None:
             return ""
         if isinstance(self.default, tuple):
@@ -468,7 +675,8 @@ def _modern(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, A
     if "websocket" in settings:
         _deprecated("websocket", "name the transports that you want in 'transports'")
         if not _named("websocket", _flag, modern.pop("websocket")):
-            names = modern.get("transports", base.get("transports", TRANSPORTS))
+            origins = modern.get("origins", base.get("origins", ANY))
+            names = modern.get("transports", base.get("transports", _unlessNamed(origins)))
             modern["transports"] = [
                 name for name in _named("transports", _nameList, names) if not name.startswith("websocket")
             ]

@@ -98,8 +98,9 @@ class _Info(Leaf):
             "origins": ["*:*"],
             "entropy": secrets.randbits(32),
         }
-        if options.transports != TRANSPORTS:
-            facts["transports"] = options.transports
+        transports = [name for name in TRANSPORTS if name in options.transports]
+        if len(transports) < len(TRANSPORTS):
+            facts["transports"] = transports
         if options.base_url is not None:
             facts["base_url"] = options.base_url(request) if callable(options.base_url) else options.base_url
         return facts

@@ -198,6 +198,7 @@ class Options(usage.Options):
         """
         Check what was given.
         """
+        sys.path.insert(0, self.appDir)  # some values are dotted names
         for info in OPTIONS:
             given = self[_flag(info)]
             if given:
@@ -485,7 +486,6 @@ def makeService(options: Options) -> SockJSService:
     """
     from twisted.internet import reactor
 
-    sys.path.insert(0, options.appDir)
     endpoints = []
     for description in options.ports or [DEFAULT_PORT]:
         try:
