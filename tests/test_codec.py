@@ -35,6 +35,7 @@ from txsockjs.codec import (
     quote,
 )
 from txsockjs.options import Options
+from txsockjs.policy import OriginPolicy
 from txsockjs.transports.eventsource import EventSource
 from txsockjs.transports.htmlfile import HTMLFile
 from txsockjs.transports.jsonp import JSONP
@@ -261,7 +262,8 @@ def dressOf(leafClass, **args):
     request = SimpleNamespace(
         args={name.encode("ascii"): [value] for name, value in args.items()}, setHeader=lambda name, value: None
     )
-    return Leaf(SimpleNamespace(options=Options())).exchange(request, "session")
+    options = Options()
+    return Leaf(SimpleNamespace(options=options, origins=OriginPolicy(options))).exchange(request, "session")
 
 
 def messagesIn(frame: str) -> list[str]:

@@ -61,6 +61,9 @@ class Client:
     def abort(self):
         self.aborted = True
 
+    def unsent(self):
+        return 0
+
     def pauseReading(self):
         self.reading = False
 

@@ -79,6 +79,9 @@ class Receiver:
     def abort(self):
         pass
 
+    def unsent(self):
+        return 0
+
     def pauseReading(self):
         self.reading = False
 

@@ -16,6 +16,7 @@ from txsockjs.errors import SessionDone, SessionLost
 from txsockjs.options import Options
 from txsockjs.registry import Registry
 from txsockjs.session import State
+from txsockjs.stats import Cause
 
 CLOSED = b'c[3000,"Go away!"]'
 
@@ -39,7 +40,7 @@ class Application:
     def received(self, message):
         self.messages.append(message)
 
-    def lost(self, reason):
+    def lost(self, reason, cause):
         self.reasons.append(reason.type)
 
 
@@ -63,6 +64,9 @@ class Receiver:
 
     def abort(self):
         self.ended = "aborted"
+
+    def unsent(self):
+        return 0
 
     def pauseReading(self):
         pass
@@ -264,16 +268,167 @@ class RegistryTests(SynchronousTestCase):
         self.assertNothingLeft()
         self.assertEqual(openReceiver.frames, [b"o", CLOSED])
         self.assertEqual(closingReceiver.frames, [b"o", b'a["before"]', b'c[4000,"bye"]'])
-        self.assertEqual((busyReceiver.ended, producer.stopped), ("aborted", 1))
+        self.assertEqual((busyReceiver.ended, producer.stopped), (3000, 1))
         self.assertEqual(openApp.reasons, [SessionDone])
         self.assertEqual(waitingApp.reasons, [ConnectionAborted])
         self.assertEqual(closingApp.reasons, [SessionDone])
         self.assertEqual(overApp.reasons, [SessionDone])
-        self.assertEqual(busyApp.reasons, [ConnectionAborted])
+        self.assertEqual(busyApp.reasons, [SessionDone])
         for name in ("open", "waiting", "closing", "over", "busy"):
             self.assertIsNone(self.registry.find(name))
         self.registry.stop()
         self.assertNothingLeft()
+
+    def drain(self, timeout=10):
+        """
+        Begin to drain.
+
+        @return: a list that gets an entry when that is done.
+        """
+        done = []
+        self.registry.drain(timeout).addCallback(done.append)
+        return done
+
+    def test_drain(self):
+        """
+        Draining gives every receiver what is queued and a close frame, stops producers, and is done when all are gone.
+        """
+        session, application, receiver = self.begin("a")
+        producer = Producer()
+        session.registerProducer(producer, True)
+        session.send("last")
+        done = self.drain()
+        self.assertTrue(self.registry.isDraining)
+        self.assertEqual(receiver.frames, [b"o", b'a["last"]', CLOSED])
+        self.assertEqual(producer.stopped, 1)
+        self.assertEqual(done, [])
+        self.clock.advance(0)
+        self.assertEqual((application.reasons, done), ([SessionDone], [None]))
+        self.assertEqual(self.registry.stats.closed, {Cause.STOPPED: 1})
+        self.assertNothingLeft()
+
+    def test_drainWords(self):
+        """
+        Code and reason are those of the options.
+        """
+        self.registry = Registry(Options(drain_code=4001, drain_reason="upgrade"), self.clock)
+        _, _, receiver = self.begin("a")
+        self.drain()
+        self.assertEqual(receiver.frames, [b"o", b'c[4001,"upgrade"]'])
+        self.clock.advance(0)
+        self.assertNothingLeft()
+
+    def test_drainNothing(self):
+        """
+        Without sessions that is done at once, as often as it is asked for, and what was over is forgotten.
+        """
+        session, _, _ = self.begin("a")
+        session.close(3000, "Go away!")
+        self.clock.advance(0)
+        self.assertEqual((self.drain(), self.drain()), ([None], [None]))
+        self.assertNothingLeft()
+
+    def test_drainBetweenRequests(self):
+        """
+        A client that is between two requests is waited for, and gets its messages and the close frame.
+        """
+        session, application, receiver = self.begin("a")
+        receiver.send = lambda frame: False
+        session.send("1")
+        self.clock.advance(0)
+        session.send("2")
+        done = self.drain()
+        self.clock.advance(4)
+        self.assertEqual(done, [])
+        late = Receiver(session)
+        session.attach(late)
+        self.clock.advance(0)
+        self.assertEqual((late.frames, late.ended), ([b'a["2"]', CLOSED], 3000))
+        self.assertEqual((application.reasons, done), ([SessionDone], [None]))
+        self.assertNothingLeft()
+
+    def test_drainTimeout(self):
+        """
+        Whoever has not taken what is queued, nor closed its WebSocket, by the timeout is cut.
+        """
+        stalled, stalledApp, stalledReceiver = self.begin("stalled")
+        stalled.receiverBlocked(stalledReceiver)
+        stalled.send("m")
+        slow, slowApp, slowReceiver = self.begin()
+        done = self.drain(3)
+        again = self.drain(2)  # the later word counts
+        self.clock.advance(1.9)
+        self.assertEqual((done, slowReceiver.ended), ([], 3000))
+        self.clock.advance(0.1)
+        self.assertEqual((done, again), ([None], [None]))
+        self.assertEqual((stalledReceiver.ended, slowReceiver.ended), ("aborted", "aborted"))
+        self.assertEqual((stalledApp.reasons, slowApp.reasons), ([ConnectionAborted], [SessionDone]))
+        slow.receiverLost(slowReceiver, SessionDone(1000, ""))
+        self.clock.advance(0)
+        self.assertEqual(slowApp.reasons, [SessionDone])
+        self.assertNothingLeft()
+
+    def test_drainAndStop(self):
+        """
+        A stop puts an end to draining.
+        """
+        session, _, receiver = self.begin("a")
+        session.receiverBlocked(receiver)
+        session.send("m")
+        done = self.drain()
+        self.registry.stop()
+        self.assertEqual((done, receiver.ended), ([None], "aborted"))
+        self.assertNothingLeft()
+
+    def test_hasEnoughOf(self):
+        """
+        Sessions that are not over are counted by host, or by network for IPv6; those without a host are not.
+        """
+        self.registry = Registry(Options(max_sessions_per_host=2), self.clock)
+
+        def begin(host):
+            session = self.registry.create(SOCKJS, f"{host} {len(self.registry)}", "xhr-polling", host)
+            session.bind(Application())
+            session.attach(Receiver(session))
+            return session
+
+        first = begin("192.0.2.1")
+        self.assertFalse(self.registry.hasEnoughOf("192.0.2.1"))
+        begin("192.0.2.1")
+        self.assertTrue(self.registry.hasEnoughOf("192.0.2.1"))
+        self.assertFalse(self.registry.hasEnoughOf("192.0.2.2"))
+        begin("2001:db8::1")
+        begin("2001:db8::2:1")
+        self.assertTrue(self.registry.hasEnoughOf("2001:db8::3"))
+        self.assertFalse(self.registry.hasEnoughOf("2001:db8:0:1::1"))
+        for _ in range(3):
+            begin("")
+        self.assertFalse(self.registry.hasEnoughOf(""))
+        first.close(3000, "")
+        self.clock.advance(0)
+        self.assertFalse(self.registry.hasEnoughOf("192.0.2.1"))
+        self.registry.stop()
+        self.assertEqual(self.registry._networks, {})
+
+    def test_gauges(self):
+        """
+        It can tell how things stand: sessions by transport and state, what is queued, who is paused or blocked.
+        """
+        for name in ("websocket", "xhr-streaming", "xhr-streaming"):
+            session = self.registry.create(SOCKJS, None, name)
+            session.bind(Application())
+            receiver = Receiver(session)
+            session.attach(receiver)
+        session.receiverBlocked(receiver)
+        session.registerProducer(Producer(), True)
+        session.send("ab")
+        session.send("c")
+        self.clock.advance(0)
+        self.assertEqual(self.registry.gauges(), ({("websocket", "open"): 1, ("xhr-streaming", "open"): 2}, 7, 2, 1, 1))
+        session.close(3000, "")
+        session.unregisterProducer()
+        self.assertEqual(self.registry.gauges().sessions[("xhr-streaming", "closing")], 1)
+        self.registry.stop()
 
     def test_isFull(self):
         """

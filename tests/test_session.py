@@ -22,10 +22,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from txsockjs.codec import RAW, SOCKJS, SharedMessage
-from txsockjs.errors import SessionDone, SessionLost
+from txsockjs.errors import MessageTooLarge, SessionDone, SessionLost
 from txsockjs.options import Options
 from txsockjs.registry import Registry
 from txsockjs.session import HIGH_WATER, LOW_WATER, State
+from txsockjs.stats import Cause
 
 HEARTBEAT = 25
 DISCONNECT = 5
@@ -67,6 +68,7 @@ class FakeReceiver:
     @ivar limit: how many frames it takes; L{None} for any number.
     @ivar frames: what was sent.
     @ivar closing: the arguments of C{close}, once that was called.
+    @ivar left: what its connection has yet to send.
     @ivar during: called within the next C{send}.
     """
 
@@ -77,6 +79,7 @@ class FakeReceiver:
         self.frames = []
         self.closing = None
         self.aborted = False
+        self.left = 0
         self.broken = False
         self.reading = True
         self.blocked = False
@@ -114,6 +117,9 @@ class FakeReceiver:
         if not self.live and not self.persistent:
             self.wrongs.append("aborted after its end")
         self.aborted = True
+
+    def unsent(self):
+        return self.left
 
     def pauseReading(self):
         self.reading = False
@@ -169,8 +175,9 @@ class FakeApplication:
         self.messages.append(message)
         self.tell("received")
 
-    def lost(self, reason):
+    def lost(self, reason, cause):
         self.reason = reason
+        self.cause = cause
         self.tell("lost")
 
 
@@ -250,15 +257,269 @@ class SessionTestCase(SynchronousTestCase):
         """
         self.clock.advance(0)
 
-    def assertOver(self, code, kind=SessionDone):
+    def assertOver(self, code, kind=SessionDone, cause=None):
         """
-        The application has been told of the end, with an exception of C{kind} and C{code}.
+        The application has been told of the end, with an exception of C{kind} and C{code}; and it was counted.
         """
         self.assertEqual(self.application.events.count("lost"), 1)
         self.assertEqual(self.application.events[-1], "lost")
         self.assertIs(self.application.reason.type, kind)
         self.assertEqual(self.application.reason.value.code, code)
         self.assertEqual(len(self.registry), 0)
+        self.assertEqual(self.registry.stats.closed, {self.application.cause: 1})
+        if cause is not None:
+            self.assertIs(self.application.cause, cause)
+
+
+class CountTests(SessionTestCase):
+    """
+    What is counted, and for which cause sessions end.
+    """
+
+    def test_messages(self):
+        """
+        Messages and bytes are counted in both directions.
+        """
+        self.attach()
+        self.session.received(["a", "b"], 9)
+        self.session.received(["c"], 5)
+        self.session.send("x")
+        self.session.send("\u20ac")
+        self.turn()
+        stats = self.registry.stats
+        self.assertEqual((stats.messagesIn, stats.bytesIn, stats.messagesOut, stats.bytesOut), (3, 14, 2, 8))
+        self.assertEqual(stats.opened, {"": 1})
+
+    def test_notSent(self):
+        """
+        What is dropped since the session is closing is not counted.
+        """
+        self.attach()
+        self.session.close(3000, "")
+        self.session.send("x")
+        self.session.received(["a"], 5)
+        self.assertEqual((self.registry.stats.messagesOut, self.registry.stats.messagesIn), (0, 0))
+
+    def test_pauses(self):
+        """
+        Each pause of a producer is counted.
+        """
+        receiver = self.attach()
+        self.session.registerProducer(FakeProducer(), True)
+        for _ in range(3):
+            receiver.block()
+            self.assertTrue(self.session.producerPaused)
+            receiver.unblock()
+            self.assertFalse(self.session.producerPaused)
+        self.assertEqual(self.registry.stats.pauses, 3)
+
+    def test_refused(self):
+        """
+        A session that the application has refused counts as closed and was never opened.
+        """
+        self.application.accepts = False
+        self.attach()
+        self.turn()
+        self.assertEqual(self.registry.stats.closed, {Cause.REFUSED: 1})
+        self.assertEqual(self.registry.stats.opened, {})
+
+    def test_causes(self):
+        """
+        The cause of an end is what came first.
+        """
+        self.attach()
+        self.session.close(3000, "")
+        self.turn()
+        self.assertOver(3000, cause=Cause.APPLICATION)
+
+    def test_brokenWhileAProducerLasts(self):
+        """
+        A connection that breaks while a close waits for a producer is the cause.
+        """
+        receiver = self.attach()
+        self.session.registerProducer(FakeProducer(), True)
+        self.session.close(3000, "")
+        receiver.breakNow()
+        self.turn()
+        self.assertOver(1006, SessionLost, Cause.BROKEN)
+
+    def test_abort(self):
+        """
+        The application's abort is a cause of its own.
+        """
+        self.attach()
+        self.session.abort()
+        self.turn()
+        self.assertIs(self.application.cause, Cause.ABORTED)
+
+    def test_crash(self):
+        """
+        So is its failure.
+        """
+        self.attach()
+        self.application.reactions["received"] = crash
+        self.session.received(["x"])
+        self.turn()
+        self.assertIs(self.application.cause, Cause.FAILED)
+        self.assertEqual(len(self.flushLoggedErrors(Crash)), 1)
+
+    def test_client(self):
+        """
+        A receiver can tell the cause, such as a client that closed its WebSocket.
+        """
+        receiver = self.attach(persistent=True)
+        self.session.receiverLost(receiver, SessionDone(1000, ""), Cause.CLIENT)
+        self.turn()
+        self.assertOver(1000, cause=Cause.CLIENT)
+
+    def test_absentAndStalled(self):
+        """
+        A client that does not come back and one that does not read are told apart.
+        """
+        self.poll()
+        self.clock.advance(DISCONNECT)
+        self.turn()
+        self.assertOver(1002, SessionLost, Cause.ABSENT)
+
+    def test_stalled(self):
+        """
+        A client that does not read is the cause of the end.
+        """
+        self.attach().block()
+        self.clock.advance(STALL)
+        self.turn()
+        self.assertOver(1002, SessionLost, Cause.STALLED)
+
+
+class SizeTests(SessionTestCase):
+    """
+    Messages that are too large.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.registry.maxMessageSize = 10
+
+    def test_boundary(self):
+        """
+        A message of just that size in UTF-8 is taken, whatever it came in, and characters count by their bytes.
+        """
+        self.attach()
+        for message in ("x" * 10, "\u20ac" * 3, "\U0001f600" * 2, "\ud800" * 3):
+            self.session.received([message], 60)
+        self.assertEqual(len(self.application.messages), 4)
+        self.assertIs(self.session.state, State.OPEN)
+
+    def test_tooLarge(self):
+        """
+        A larger one closes the session with 1009, after what was written; nothing that came with it is delivered.
+        """
+        for message in ("x" * 11, "\u20ac" * 4, "\U0001f600" * 3, "\ud800" * 4):
+            self.setUp()
+            receiver = self.attach()
+            self.session.send("before")
+            error = self.assertRaises(MessageTooLarge, self.session.received, ["a", message], 30)
+            self.assertEqual(str(error), "The message is larger than 10 bytes")
+            self.assertEqual(receiver.frames, [b"o", b'a["before"]', b'c[1009,"The message is too large"]'])
+            self.turn()
+            self.assertEqual(self.application.messages, [])
+            self.assertOver(1009, SessionLost, Cause.TOO_LARGE)
+            self.assertEqual(self.registry.stats.refused, {"message too large": 1})
+
+    def test_producer(self):
+        """
+        The close does not wait for a producer, which is stopped.
+        """
+        receiver = self.attach()
+        producer = FakeProducer()
+        self.session.registerProducer(producer, True)
+        self.assertRaises(MessageTooLarge, self.session.received, ["x" * 11], 15)
+        self.assertEqual(receiver.frames[-1], b'c[1009,"The message is too large"]')
+        self.turn()
+        self.assertEqual(producer.events, ["stop"])
+
+    def test_backlog(self):
+        """
+        What waits for the application is counted in bytes.
+        """
+        self.attach()
+        self.session.pauseReading()
+        self.session.received(["a", "b"], 9)
+        self.session.received(["c"], 5)
+        self.assertEqual(self.session.backlog, 14)
+        self.session.resumeReading()
+        self.turn()
+        self.assertEqual(self.session.backlog, 0)
+        self.session.pauseReading()
+        self.session.received(["a"], 5)
+        self.session.close(3000, "")
+        self.turn()
+        self.assertEqual(self.session.backlog, 0)
+
+
+class ShutdownTests(SessionTestCase):
+    """
+    Rule 12.
+    """
+
+    def test_shutdown(self):
+        """
+        What is queued leaves, and the close frame follows.
+        """
+        receiver = self.attach()
+        self.session.send("a")
+        self.session.shutdown(4000, "bye")
+        self.turn()
+        self.assertEqual(receiver.frames, [b"o", b'a["a"]', b'c[4000,"bye"]'])
+        self.assertOver(4000, cause=Cause.STOPPED)
+
+    def test_producer(self):
+        """
+        A producer is stopped once, and what it writes then still leaves.
+        """
+        receiver = self.attach()
+        producer = FakeProducer(lambda event: self.session.send(event))
+        self.session.registerProducer(producer, True)
+        self.session.shutdown(4000, "bye")
+        self.turn()
+        self.assertEqual(producer.events, ["stop"])
+        self.assertEqual(receiver.frames, [b"o", b'a["stop"]', b'c[4000,"bye"]'])
+
+    def test_failingProducer(self):
+        """
+        A producer that fails to stop makes it a failure of the application.
+        """
+        receiver = self.attach()
+        self.session.registerProducer(FakeProducer(lambda event: crash()), True)
+        self.session.shutdown(4000, "bye")
+        self.turn()
+        self.assertEqual(receiver.frames, [b"o", b'c[1011,"Internal error"]'])
+        self.assertIs(self.application.cause, Cause.FAILED)
+        self.assertEqual(len(self.flushLoggedErrors(Crash)), 1)
+
+    def test_closeAsked(self):
+        """
+        A close that waits for a producer keeps its code, and does not wait any more.
+        """
+        receiver = self.attach()
+        self.session.registerProducer(FakeProducer(), True)
+        self.session.close(4001, "mine")
+        self.session.shutdown(4000, "bye")
+        self.turn()
+        self.assertEqual(receiver.frames, [b"o", b'c[4001,"mine"]'])
+        self.assertOver(4001, cause=Cause.APPLICATION)
+
+    def test_notOpen(self):
+        """
+        It changes nothing for a session that is new, closing or over.
+        """
+        self.session.shutdown(4000, "bye")
+        receiver = self.attach()
+        self.session.close(4001, "mine")
+        self.session.shutdown(4000, "bye")
+        self.turn()
+        self.session.shutdown(4000, "bye")
+        self.assertEqual(receiver.frames, [b"o", b'c[4001,"mine"]'])
 
 
 class OpeningTests(SessionTestCase):
@@ -1697,7 +1958,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.arrived.append(message)
         self.react("received")
 
-    def lost(self, reason):
+    def lost(self, reason, cause):
         self.check(self.opened_ and not self.told, "lost twice, or before the beginning")
         self.check(self.inTurn, "lost within another call")
         self.check(all(fired for _, fired in self.batches), "lost before those who sent messages were told")
@@ -1880,7 +2141,7 @@ class SessionMachine(RuleBasedStateMachine):
     @invariant()
     def bounded(self):
         assert len(self.session._queue) <= FEW_MESSAGES
-        assert self.session._queuedBytes == sum(map(len, self.session._queue)) <= 40
+        assert self.session.queuedBytes == sum(map(len, self.session._queue)) <= 40
 
     @invariant()
     def openingFirst(self):

@@ -148,7 +148,7 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
         """
         for info in OPTIONS:
             flag = "--" + info.name.replace("_", "-")
-            value = info.defaultText or "x-name"
+            value = info.defaultText or {"authorize": "os.getcwd", "trusted_proxies": "unix"}.get(info.name, "x-name")
             options = parse(flag) if info.isFlag else parse(flag, value)
             self.assertEqual({info.name: True if info.isFlag else info.parsed(value)}, options.settings)
             self.assertIn(flag, str(options))

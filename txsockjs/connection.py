@@ -18,6 +18,7 @@ from twisted.internet.interfaces import (
     IPushProducer,
     ITransport,
 )
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -25,6 +26,7 @@ from txsockjs.codec import SharedMessage
 from txsockjs.encoding import Decoder, Encoding, UnencodableMessage
 from txsockjs.interfaces import ISockJSProtocol, ISockJSTransport, RequestFacts
 from txsockjs.session import GO_AWAY, Producer
+from txsockjs.stats import Cause
 
 __all__ = ["Connection", "Link"]
 
@@ -64,6 +66,9 @@ class Link(Protocol):
 
     def resumeReading(self) -> None:
         """Deliver messages again."""
+
+
+_log = Logger()
 
 
 @implementer(ISockJSTransport, ITransport, IConsumer, IPushProducer)
@@ -129,10 +134,20 @@ class Connection:
         else:
             self._protocol.dataReceived(data)
 
-    def lost(self, reason: Failure) -> None:
+    def lost(self, reason: Failure, cause: Cause | None = None) -> None:
         """
-        See L{txsockjs.session.Application.lost}.
+        See L{txsockjs.session.Application.lost}. A channel of a multiplexed session has no cause of its own.
         """
+        if cause is not None:
+            _log.debug(
+                "session {id} by {transport} from {peer} is over: {cause} ({reason})",
+                id=self.id,
+                transport=self.transportName,
+                peer=self._peer,
+                cause=str(cause),
+                reason=str(reason.value),
+                code=getattr(reason.value, "code", None),
+            )
         assert self._protocol is not None
         self._protocol.connectionLost(reason)
 

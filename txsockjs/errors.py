@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 
-__all__ = ["SessionDone", "SessionLost"]
+__all__ = ["MessageTooLarge", "SessionDone", "SessionLost"]
 
 
 class SessionDone(ConnectionDone):
@@ -45,3 +45,12 @@ class SessionLost(ConnectionLost):
 
     def __str__(self) -> str:
         return f"Session lost: {self.code} {self.reason}".rstrip()
+
+
+class MessageTooLarge(Exception):
+    """
+    A client has sent a message that is larger than the option C{max_message_size} allows.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The message is larger than {limit} bytes")

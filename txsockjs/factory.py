@@ -9,18 +9,23 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from twisted.internet.interfaces import IProtocolFactory, IReactorTime
-from twisted.web.http import HTTPChannel
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IReactorTime
+from twisted.logger import Logger
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
+from txsockjs.channel import Channel, Front
 from txsockjs.options import Options
 from txsockjs.resource import SockJSResource
+from txsockjs.timers import Deadlines
 from txsockjs.transports import BELOW_SESSION
 from txsockjs.transports.answers import Answer, NotFound, UnreadBody
 from txsockjs.transports.base import SESSION_DEPTH
 
 __all__ = ["SockJSFactory", "SockJSMultiFactory", "SockJSResource", "mount"]
+
+_log = Logger(namespace="txsockjs")
 
 
 class _Way(Resource):
@@ -70,16 +75,6 @@ def _segments(prefix: str | bytes) -> tuple[bytes, ...]:
     return tuple(path.split(b"/")) if path else ()
 
 
-_LINGER = 5
-"""Seconds for which what comes after a refused body has begun is thrown away, before the connection is closed."""
-
-
-def _drop(data: bytes = b"") -> None:
-    """
-    Do nothing with it.
-    """
-
-
 class _Request(Request):
     """
     A request whose body is left as it is where SockJS reads it, whatever its type is said to be. Twisted would read a
@@ -97,7 +92,7 @@ class _Request(Request):
         The headers are here, and tell the length of the body or that it comes in chunks.
         """
         channel: Any = self.channel
-        self._limit = channel.site.limitFor(channel._path if isinstance(channel, HTTPChannel) else channel.path)
+        self._limit = channel.site.limitFor(channel._path if isinstance(channel, Channel) else channel.path)
         if self._limit is not None and length is not None and length > self._limit:
             self._refuse()
         else:
@@ -131,17 +126,8 @@ class _Request(Request):
         self._refused = True
         self.content = UnreadBody()
         self.requestHeaders.removeHeader(b"expect")
-        if not isinstance(self.channel, HTTPChannel):
-            return
-        channel: Any = self.channel
-        # Closed at once, with data on its way to us, the connection would be reset, and the client might never see the
-        # answer. So its end is left to the client for a while.
-        channel.dataReceived = channel.rawDataReceived = _drop
-        channel.allContentReceived = _drop
-        channel.persistent = True
-        self.responseHeaders.setRawHeaders(b"connection", [b"close"])
-        self.requestReceived(channel._command, channel._path, channel._version)
-        channel.setTimeout(_LINGER)
+        if isinstance(self.channel, Channel):
+            self.channel.refuse()
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """
@@ -164,37 +150,86 @@ class _Request(Request):
 
 class _ServiceSite(Site):
     """
-    A site that starts and stops with its services.
+    A site that starts and stops with its services, and knows its connections.
+
+    @ivar arrivals: the requests that have begun to arrive, by when they must be whole.
     """
+
+    reactor: IReactorTime
 
     def __init__(self, root: IResource, reactor: IReactorTime | None) -> None:
         super().__init__(root, requestFactory=_Request, reactor=reactor)
+        self.arrivals: Deadlines[Channel] = Deadlines(self.reactor, 0, Channel.overdue)
         self._services: list[tuple[SockJSResource, IProtocolFactory]] = []
         self._places: dict[tuple[bytes, ...], SockJSResource] = {}
+        self._connections: set[Front] = set()
+        self._drains: list[Deferred[None]] = []  # while there are any, a drain is under way
+        self._leaving = False  # the second half of a drain: the sessions are gone, the connections go
+        self._cutCall: IDelayedCall | None = None
+        self._stopAfterDrain = False
+        self._outcome = ""
+
+    def protocol(self) -> Front:
+        """
+        @return: what serves one connection.
+        """
+        return Front(Channel())
 
     def _add(self, resource: SockJSResource, factory: IProtocolFactory, prefix: str | bytes) -> None:
         self.resource = mount(self.resource, prefix, resource)
         self._places[_segments(prefix)] = resource
         self._services.append((resource, factory))
+        patience = max(service.options.request_timeout for service, _ in self._services)
+        self.arrivals = Deadlines(self.reactor, patience, Channel.overdue)
         if self.numPorts:
             factory.doStart()
+
+    # -- for its connections --------------------------------------------------------------------------------------
 
     def limitFor(self, uri: bytes) -> int | None:
         """
         @return: the size that the body of a request may have, if this is the URL of a session of one of the services.
         """
+        service = self._serviceOf(uri)
+        return None if service is None else service.options.max_body_size
+
+    def countTimeout(self, uri: bytes) -> None:
+        """
+        Count a request that did not arrive in time, where it is known for whom it was.
+
+        @param uri: its URL, or nothing if not even that has arrived.
+        """
+        service = self._serviceOf(uri)
+        if service is not None:
+            service.stats.refused["request timeout"] += 1
+
+    def _serviceOf(self, uri: bytes) -> SockJSResource | None:
         path = tuple(unquote_to_bytes(segment) for segment in uri.partition(b"?")[0][1:].split(b"/"))
         if len(path) < SESSION_DEPTH or path[-1] not in BELOW_SESSION:
             return None
         service = self._places.get(path[:-SESSION_DEPTH])
-        if service is None or path[-SESSION_DEPTH] in service.children:
-            return None
-        return service.options.max_body_size
+        return None if service is None or path[-SESSION_DEPTH] in service.children else service
+
+    def connected(self, connection: Front) -> None:
+        """
+        There is one connection more.
+        """
+        self._connections.add(connection)
+
+    def disconnected(self, connection: Front) -> None:
+        """
+        There is one less.
+        """
+        self._connections.discard(connection)
+        if self._leaving and not self._connections:
+            self._drained()
 
     def log(self, request: object) -> None:
         """
         Write no access log: a line for every poll would drown what matters, and the URLs hold the ids of sessions.
         """
+
+    # -- coming and going -----------------------------------------------------------------------------------------
 
     def startFactory(self) -> None:
         """
@@ -206,12 +241,99 @@ class _ServiceSite(Site):
 
     def stopFactory(self) -> None:
         """
-        Close every session, and stop the wrapped factories as well.
+        The last port is closed. Close every session, and stop the wrapped factories as well; where a drain is under
+        way this waits for its end.
         """
+        super().stopFactory()
+        if self._drains:
+            self._stopAfterDrain = True
+        else:
+            self._stopServices()
+
+    def _stopServices(self) -> None:
         for resource, factory in self._services:
             resource.stop()
             factory.doStop()
-        super().stopFactory()
+
+    def drain(self, timeout: float | None = None) -> Deferred[None]:
+        """
+        Leave in an orderly way. New sessions are refused with 503 from now on. Every session gets its queued messages
+        and a close frame. When all have ended, the connections are closed, each as soon as everything is sent.
+
+        Stop listening in the same turn of the reactor: a site whose last port was closed before has closed its
+        sessions at once.
+
+        @param timeout: the seconds after which the rest is cut; the option C{drain_timeout} of each service by
+            default. 0 means not to wait.
+
+        @return: fires with L{None} when all sessions and connections are gone. While a drain is under way, another
+            one has the same end.
+        """
+        end: Deferred[None] = Deferred()
+        self._drains.append(end)
+        if len(self._drains) == 1:
+            self._drain(timeout)
+        return end
+
+    def _drain(self, timeout: float | None) -> None:
+        resources = [resource for resource, _ in self._services]
+        if timeout is None:
+            patience = max([resource.options.drain_timeout for resource in resources], default=0.0)
+        else:
+            patience = timeout
+        _log.info(
+            "closing {sessions} sessions, which have {patience} seconds to end",
+            sessions=sum(sum(resource.gauges().sessions.values()) for resource in resources),
+            patience=patience,
+        )
+        self._outcome = "all sessions have ended"
+        self._cutCall = self.reactor.callLater(patience, self._losePatience)
+        gatherResults([resource.drain(timeout) for resource in resources]).addCallback(self._leave)
+        if not patience:
+            self.stop()
+
+    def stop(self) -> None:
+        """
+        Close every session now. A drain that is under way ends, and does not wait for connections to be closed.
+        """
+        self._outcome = "did not wait for sessions to end"
+        for resource, _ in self._services:
+            resource.stop()
+        if self._drains:
+            self._drained()
+
+    def _leave(self, ended: object) -> None:
+        """
+        All sessions are gone.
+        """
+        self._leaving = True
+        for connection in list(self._connections):
+            connection.leave()
+        if not self._connections:
+            self._drained()
+
+    def _losePatience(self) -> None:
+        # The services cut their sessions at this very moment, and after us.
+        self._outcome = "the time is over, and what was left is cut"
+        self._cutCall = self.reactor.callLater(0, self._cut)
+
+    def _cut(self) -> None:
+        self._cutCall = self.reactor.callLater(0, self._drained)  # when they are gone, at the latest
+        for connection in list(self._connections):
+            connection.abort()
+
+    def _drained(self) -> None:
+        _log.info("{outcome}", outcome=self._outcome)
+        self._leaving = False
+        if self._cutCall is not None and self._cutCall.active():
+            self._cutCall.cancel()
+        self._cutCall = None
+        drains, self._drains = self._drains, []
+        if self._stopAfterDrain:
+            self._stopAfterDrain = False
+            self._stopServices()
+        for end in drains:
+            end.callback(None)
 
 
 class SockJSFactory(_ServiceSite):

@@ -66,9 +66,9 @@ class Origin(NamedTuple):
         @return: whether this is the origin of the server that got the request.
         """
         match = _AUTHORITY.fullmatch(authority.lower())
-        if match is None or (secure and self.scheme != "https"):
+        if match is None or self.scheme not in (("https",) if secure else _DEFAULT_PORTS):
             return False
-        port = int(match["port"]) if match["port"] else _DEFAULT_PORTS.get(self.scheme)
+        port = int(match["port"]) if match["port"] else _DEFAULT_PORTS[self.scheme]
         return self.host == match["host"] and self.port == port
 
 
@@ -136,12 +136,16 @@ class Patterns:
 
     def sources(self) -> list[str]:
         """
-        @return: the same list for a Content-Security-Policy; what can't be said there is left out.
+        @return: the same list for a Content-Security-Policy. What can't be said there is left out: C{null}, addresses
+            of IPv6, and of any scheme but those of the web.
         """
         found = ["'self'"] if self.same else []
         for scheme, host, port in self._patterns:
-            start = "" if scheme in (None, "*") else f"{scheme}://"
-            found.append(f"{start}{host}{f':{port}' if port else ''}")
+            if host.startswith("["):
+                continue
+            # Without a scheme, a browser would take that of the page that is framed.
+            schemes = _DEFAULT_PORTS if scheme in (None, "*") else (scheme,)
+            found += [f"{name}://{host}{f':{port}' if port else ''}" for name in schemes]
         return found
 
 

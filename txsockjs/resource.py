@@ -5,25 +5,24 @@ L{SockJSResource}: the URLs of one service, and the pages that belong to no sess
 
 from __future__ import annotations
 
-import hashlib
-import html
 import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
-from twisted.web.http import NOT_MODIFIED
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
+from txsockjs.iframe import IFrame
 from txsockjs.options import TRANSPORTS, Options
 from txsockjs.service import Service
+from txsockjs.stats import Gauges, Stats
 from txsockjs.timers import chooseClock
 from txsockjs.transports import BELOW_SERVICE, BELOW_SESSION, leaves
 from txsockjs.transports.answers import (
-    HTML,
     JSON,
     PLAIN,
     Answer,
@@ -31,9 +30,8 @@ from txsockjs.transports.answers import (
     NotFound,
     allowOrigin,
     allowPreflight,
-    cacheForAYear,
-    finishEmpty,
     forbidCaching,
+    refuseOrigin,
 )
 
 __all__ = ["SockJSResource"]
@@ -42,23 +40,6 @@ _NAME = re.compile(rb"(?:[^.\x00-\x1f\x7f\xc2]|\xc2(?![\x80-\x9f]))+")
 """Neither a dot, which would make it the name of a page, nor a control character of ASCII or of Unicode (in UTF-8)."""
 
 _IFRAME_NAME = re.compile(rb"iframe[0-9\-.a-z_]*\.html")
-
-_IFRAME_PAGE = """<!DOCTYPE html>
-<html>
-<head>
-  <meta http-equiv="X-UA-Compatible" content="IE=edge" />
-  <meta http-equiv="Content-Type" content="text/html; charset=UTF-8" />
-  <script src="{sockjs_url}"></script>
-  <script>
-    document.domain = document.domain;
-    SockJS.bootstrap_iframe();
-  </script>
-</head>
-<body>
-  <h2>Don't panic!</h2>
-  <p>This is a SockJS hidden iframe. It's used for cross domain magic.</p>
-</body>
-</html>"""
 
 
 class _Greeting(Leaf):
@@ -83,10 +64,14 @@ class _Info(Leaf):
         self._service = service
 
     def answer(self, request: Request) -> Answer:
+        service = self._service
+        refusal = refuseOrigin(request, service)
+        if refusal is not None:
+            return refusal
         if request.method == b"OPTIONS":
-            return allowPreflight(request, b"GET", self._service.clock)
+            return allowPreflight(request, b"GET", service.origins, service.clock)
         forbidCaching(request)
-        allowOrigin(request)
+        allowOrigin(request, service.origins)
         request.setHeader(b"content-type", JSON)
         return json.dumps(self._facts(request)).encode("ascii")
 
@@ -104,27 +89,6 @@ class _Info(Leaf):
         if options.base_url is not None:
             facts["base_url"] = options.base_url(request) if callable(options.base_url) else options.base_url
         return facts
-
-
-class _IFrame(Leaf):
-    """
-    C{/iframe*.html}: the page that sockjs-client puts into a hidden frame to be of the service's own origin.
-    """
-
-    def __init__(self, service: Service) -> None:
-        super().__init__()
-        self._clock = service.clock
-        self._page = _IFRAME_PAGE.replace("{sockjs_url}", html.escape(service.options.sockjs_url)).encode("utf-8")
-        self._etag = b'"%s"' % hashlib.sha256(self._page).hexdigest()[:32].encode("ascii")
-
-    def answer(self, request: Request) -> Answer:
-        cacheForAYear(request, self._clock)
-        request.setHeader(b"etag", self._etag)
-        known = request.getHeader(b"if-none-match") or b""
-        if self._etag in (tag.strip().removeprefix(b"W/") for tag in known.split(b",")):
-            return finishEmpty(request, NOT_MODIFIED)
-        request.setHeader(b"content-type", HTML)
-        return self._page
 
 
 class SockJSResource(Resource):
@@ -158,12 +122,12 @@ class SockJSResource(Resource):
         super().__init__()
         self._service = Service(factory, Options.build(options, **settings), chooseClock(reactor))
         service, on = self._service, self._service.options.transports
+        self._notFound = NotFound()
         self._greeting = _Greeting()
-        self._iframe = _IFrame(service)
+        self._iframe: IResource = IFrame(service) if self.options.iframe else self._notFound
         self._pages: dict[bytes, IResource] = {b"": self._greeting, b"info": _Info(service)}
         self._pages.update(leaves(BELOW_SERVICE, service, on))
         self._transports = leaves(BELOW_SESSION, service, on)
-        self._notFound = NotFound()
 
     @property
     def options(self) -> Options:
@@ -196,6 +160,39 @@ class SockJSResource(Resource):
         Answer a request for the service's URL without a slash at its end.
         """
         return self._greeting.render(request)
+
+    @property
+    def stats(self) -> Stats:
+        """
+        What the service has counted.
+        """
+        return self._service.registry.stats
+
+    def gauges(self) -> Gauges:
+        """
+        @return: how things stand with the sessions of the service. This looks at every session.
+        """
+        return self._service.registry.gauges()
+
+    @property
+    def isDraining(self) -> bool:
+        """
+        Whether the service stops, and takes no new sessions.
+        """
+        return self._service.registry.isDraining
+
+    def drain(self, timeout: float | None = None) -> Deferred[None]:
+        """
+        Stop in an orderly way: from now on requests for new sessions are answered with 503, and every session gets what
+        is queued for it and a close frame. Afterwards no delayed call of the service is left, save those of WebSockets
+        that are being closed.
+
+        @param timeout: the number of seconds after which sessions that are left are cut; by default the option
+            C{drain_timeout}.
+
+        @return: fires when no session is left.
+        """
+        return self._service.registry.drain(self.options.drain_timeout if timeout is None else timeout)
 
     def stop(self) -> None:
         """

@@ -5,18 +5,47 @@ One service: an application's factory, its options, and its sessions; what the t
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from twisted.web.http import SERVICE_UNAVAILABLE
 from twisted.web.server import Request
 
 from txsockjs.codec import SOCKJS, Framing
 from txsockjs.connection import Connection
 from txsockjs.encoding import lookupEncoding
 from txsockjs.options import Options
-from txsockjs.policy import peerOf, requestFacts
+from txsockjs.policy import OriginPolicy, hostOf, peerOf, requestFacts
 from txsockjs.registry import Registry
 from txsockjs.session import Session
 
-__all__ = ["Service"]
+__all__ = ["Refusal", "Service"]
+
+_TOO_MANY_REQUESTS = 429  # RFC 6585 section 4
+
+
+class Refusal(NamedTuple):
+    """
+    Why a request may not open a session.
+    """
+
+    status: int
+    cause: str
+    """For whoever counts."""
+
+    text: str
+    """For the client."""
+
+    passes: bool = False
+    """Whether it is worth to try again later."""
+
+
+_DRAINING = Refusal(SERVICE_UNAVAILABLE, "draining", "This service is about to stop\n", passes=True)
+_FULL = Refusal(SERVICE_UNAVAILABLE, "too many sessions", "There are too many sessions\n", passes=True)
+_ENOUGH = Refusal(
+    _TOO_MANY_REQUESTS, "too many sessions of one host", "There are too many sessions from your address\n", passes=True
+)
 
 
 class Service:
@@ -24,6 +53,7 @@ class Service:
     What is mounted at one URL.
 
     @ivar options: its settings.
+    @ivar origins: which pages may use it.
     @ivar clock: where time comes from.
     @ivar registry: its sessions.
     """
@@ -33,10 +63,39 @@ class Service:
         if isinstance(factory, type) or not hasattr(factory, "buildProtocol"):
             raise TypeError(f"a service needs a factory such as Factory.forProtocol(Echo), not {factory!r}")
         self.options = options
+        self.origins = OriginPolicy(options)
         self.clock = clock
         self.registry = Registry(options, clock)
         self._factory = factory
         self._encoding = lookupEncoding(options.encoding)
+
+    def refusal(self, request: Request) -> Refusal | None:
+        """
+        @return: why there is no room for a session that C{request} would open, or L{None} if there is.
+        """
+        registry = self.registry
+        if registry.isDraining:
+            return _DRAINING
+        if registry.isFull:
+            return _FULL
+        if self.options.max_sessions_per_host and registry.hasEnoughOf(hostOf(peerOf(request, self.options))):
+            return _ENOUGH
+        return None
+
+    def authorize(self, request: Request) -> Deferred[object]:
+        """
+        Ask the application whether a request may open a session.
+
+        @return: what it said: L{True} or L{None}, or L{False}.
+        """
+        assert self.options.authorize is not None
+        return maybeDeferred(self.options.authorize, request)
+
+    def isForeign(self, request: Request, session: Session) -> bool:
+        """
+        @return: whether a request comes from another address than the session that it asks for is bound to.
+        """
+        return self.options.bind_sessions and hostOf(peerOf(request, self.options)) != session.host
 
     def createSession(
         self,
@@ -61,6 +120,6 @@ class Service:
         """
         facts = requestFacts(request, depth, self.options)
         peer = peerOf(request, self.options)
-        session = self.registry.create(framing, name)
+        session = self.registry.create(framing, name, transportName, hostOf(peer))
         session.bind(Connection(session, self._factory, self._encoding, transportName, facts, peer, request.getHost()))
         return session

@@ -17,15 +17,17 @@ The rules:
      deadline runs while no receiver is attached, and only then.
   6. A receiver whose connection breaks takes the session with it: messages may be lost, so it can't go on.
   7. A receiver that has stopped taking data for now is blocked; nothing is sent to it until it takes data again. The
-     session is lost if that lasts for the write timeout, or if more is queued than may be.
+     session is lost if it takes nothing for the write timeout, or if more is queued than may be.
   8. The close frame is said once to the receiver that is attached, or to the next one, and again to everyone who asks
      until the session is forgotten. A receiver that carries just one session (a WebSocket) then closes too, and the
      session is over when it is gone.
   9. The application hears of the end once, last of all, in a turn of its own, whatever happened before.
-  10. An exception in the application is logged and closes its own session, with code 1011.
+  10. An exception in the application is logged and closes its own session, with code 1011. A message of the client that
+     is larger than may be closes it with code 1009, and nothing that came with it is delivered.
   11. Messages of the client are delivered in the order in which they came. Those that come before the application has
       seen its connection, or while it has paused its intake, wait for it. Those that it has not taken when the session
       stops being OPEN are dropped, and the intake is not paused any more, so that the end of a connection is seen.
+  12. A close waits for the application's producer to finish, but a shutdown stops the producer.
 
 The states::
 
@@ -51,7 +53,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsockjs.codec import Framing, SharedMessage
-from txsockjs.errors import SessionDone, SessionLost
+from txsockjs.errors import MessageTooLarge, SessionDone, SessionLost
+from txsockjs.stats import Cause, Stats
 from txsockjs.timers import Deadlines, Turns
 
 __all__ = [
@@ -76,6 +79,9 @@ INTERRUPTED = (1002, "Connection interrupted")
 
 OVERFLOW = (1008, "Too much is waiting for this client")
 """The end of a session whose client takes less than the application writes."""
+
+TOO_LARGE = (1009, "The message is too large")
+"""The close after a message that is larger than may be."""
 
 INTERNAL_ERROR = (1011, "Internal error")
 """The close after an exception in the application."""
@@ -135,6 +141,11 @@ class Receiver(Protocol):
         Break the connection.
         """
 
+    def unsent(self) -> int:
+        """
+        @return: how many bytes of what was sent the connection still has to get rid of; 0 if it does not tell.
+        """
+
     def pauseReading(self) -> None:
         """
         Take no more messages from the client for now, where this receiver takes any.
@@ -166,7 +177,7 @@ class Application(Protocol):
         One message came.
         """
 
-    def lost(self, reason: Failure) -> None:
+    def lost(self, reason: Failure, cause: Cause) -> None:
         """
         The session is over.
         """
@@ -183,8 +194,10 @@ class Keeper(Protocol):
     turns: Turns[Session]
     maxQueuedBytes: int
     maxQueuedMessages: int
+    maxMessageSize: int
+    stats: Stats
 
-    def ended(self, session: Session) -> None:
+    def ended(self, session: Session, cause: Cause) -> None:
         """
         The application has been told of the end of C{session}, or has never wanted it.
         """
@@ -205,52 +218,77 @@ class Session:
     One session.
 
     @ivar state: see the rules above.
+    @ivar transportName: the transport that opened it.
+    @ivar host: the address of the client that did.
+    @ivar queuedBytes: how much waits for the client, encoded.
+    @ivar backlog: how many bytes of the client's wait for the application.
+    @ivar blocked: whether the receiver takes no data for now.
+    @ivar producerPaused: whether the application's producer is paused.
     """
 
     __slots__ = (
         "__weakref__",
         "_application",
-        "_blocked",
+        "_cause",
         "_closeAsked",
         "_closing",
         "_connected",
-        "_crash",
         "_flushing",
         "_framing",
         "_inbox",
         "_keeper",
         "_outcome",
         "_producer",
-        "_producerPaused",
         "_queue",
-        "_queuedBytes",
         "_reading",
         "_receiver",
         "_streaming",
+        "_unsent",
+        "_verdict",
+        "backlog",
+        "blocked",
+        "host",
+        "producerPaused",
+        "queuedBytes",
         "state",
+        "transportName",
     )
 
-    def __init__(self, keeper: Keeper, framing: Framing) -> None:
+    def __init__(self, keeper: Keeper, framing: Framing, transportName: str = "", host: str = "") -> None:
+        """
+        @param keeper: whoever keeps the session.
+
+        @param framing: how its messages become frames.
+
+        @param transportName: the transport that it came by.
+
+        @param host: the address of its client.
+        """
         self.state = State.NEW
+        self.transportName = transportName
+        self.host = host
         self._keeper = keeper
         self._framing = framing
         self._application: Application | None = None
         self._receiver: Receiver | None = None
-        self._blocked = False
+        self.blocked = False
+        self._unsent = 0  # what was left to send a turn after the receiver was blocked, or at the last deadline
         self._queue: list[bytes] = []
-        self._queuedBytes = 0
+        self.queuedBytes = 0
         self._flushing = False
         self._closeAsked = False
         self._closing = INTERRUPTED  # what is said to whoever comes after the end
         self._outcome: Failure | None = None  # what the application is told
-        self._crash: Failure | None = None  # an exception of the application itself, told in place of the outcome
+        self._verdict: Failure | None = None  # told in place of the outcome: what made us close the session
+        self._cause: Cause | None = None
         self._connected = False
         self._producer: Any = None
         self._streaming = False
-        self._producerPaused = False
+        self.producerPaused = False
         self._reading = False  # nothing is delivered before the application has seen its connection
-        # The last message of each batch has the Deferred that tells when the batch is taken.
-        self._inbox: deque[tuple[str, Deferred[None] | None]] = deque()
+        # The last message of each batch has the size of the batch, and the Deferred that tells when it is taken.
+        self._inbox: deque[tuple[str, int, Deferred[None] | None]] = deque()
+        self.backlog = 0
 
     def bind(self, application: Application) -> None:
         """
@@ -279,11 +317,13 @@ class Session:
                 self._open()
             self.flush()
 
-    def receiverLost(self, receiver: Receiver, reason: Exception) -> None:
+    def receiverLost(self, receiver: Receiver, reason: Exception, cause: Cause = Cause.BROKEN) -> None:
         """
         The connection of C{receiver} is gone, and the receiver had not ended by itself.
 
         @param reason: what it means for the session if it was still attached.
+
+        @param cause: the same for whoever counts.
         """
         if receiver is not self._receiver:
             return
@@ -291,15 +331,17 @@ class Session:
         if self.state is State.CLOSED:
             self._keeper.turns.add(self)
         else:
-            self._end(INTERRUPTED, reason)
+            self._end(INTERRUPTED, reason, cause)
 
     def receiverBlocked(self, receiver: Receiver) -> None:
         """
         The connection of C{receiver} is full.
         """
         if receiver is self._receiver:
-            self._blocked = True
+            self.blocked = True
+            self._unsent = 0
             self._keeper.stalls.start(self)
+            self._keeper.turns.add(self)  # by then all is written that is being written now
             self._regulate()
 
     def receiverReady(self, receiver: Receiver) -> None:
@@ -307,23 +349,37 @@ class Session:
         The connection of C{receiver} takes data again.
         """
         if receiver is self._receiver:
-            self._blocked = False
+            self.blocked = False
             self._keeper.stalls.cancel(self)
             self.flush()
 
-    def received(self, messages: list[str]) -> Deferred[None] | None:
+    def received(self, messages: list[str], size: int = 0) -> Deferred[None] | None:
         """
         Messages came from the client.
 
+        @param size: the number of bytes that they came in; 0 for messages that are not the client's own.
+
         @return: L{None} when the application has taken them, or a L{Deferred} that fires with L{None} when it has: it
             has paused its intake. What comes for a session that is closing has no taker any more and is dropped.
+
+        @raise MessageTooLarge: when one of them is; the session is closing.
         """
         if self.state is not State.OPEN or not messages:
             return None
+        keeper = self._keeper
+        # No message is larger than what it came in.
+        if size > keeper.maxMessageSize and any(_isLarger(message, keeper.maxMessageSize) for message in messages):
+            keeper.stats.refused["message too large"] += 1
+            self._condemn(TOO_LARGE, Failure(SessionLost(*TOO_LARGE)), Cause.TOO_LARGE)
+            self.flush()
+            raise MessageTooLarge(keeper.maxMessageSize)
+        keeper.stats.messagesIn += len(messages)
+        keeper.stats.bytesIn += size
         waiting = bool(self._inbox)
         taken: Deferred[None] = Deferred()
-        self._inbox.extend((message, None) for message in messages[:-1])
-        self._inbox.append((messages[-1], taken))
+        self._inbox.extend((message, 0, None) for message in messages[:-1])
+        self._inbox.append((messages[-1], size, taken))
+        self.backlog += size
         if not waiting:
             self._deliver()
             self.flush()
@@ -356,13 +412,30 @@ class Session:
         if self._producer is None:
             self._startClosing()
 
-    def abort(self) -> None:
+    def shutdown(self, code: int, reason: str) -> None:
+        """
+        Close in an orderly way, since the service stops; a producer of the application is stopped. Without effect once
+        the session is closing.
+        """
+        if self.state is not State.OPEN:
+            return
+        if not self._closeAsked:
+            self._closeAsked = True
+            self._closing = (code, reason)
+            self._cause = Cause.STOPPED
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            self._call(producer.stopProducing)
+        if self.state is State.OPEN:
+            self._startClosing()
+
+    def abort(self, cause: Cause = Cause.ABORTED) -> None:
         """
         Break the connection and forget what is queued.
         """
         if self.state is State.CLOSED and self._receiver is None:
             return
-        self._cut(INTERRUPTED, ConnectionAborted())
+        self._cut(INTERRUPTED, ConnectionAborted(), cause)
 
     def registerProducer(self, producer: Producer, streaming: bool) -> None:
         """
@@ -380,7 +453,7 @@ class Session:
             return
         self._producer = producer
         self._streaming = streaming
-        self._producerPaused = False
+        self.producerPaused = False
         self._keeper.turns.add(self)
 
     def unregisterProducer(self) -> None:
@@ -412,6 +485,13 @@ class Session:
             self._keeper.turns.add(self)
 
     @property
+    def queuedMessages(self) -> int:
+        """
+        How many messages wait for the client, as far as they are not frames yet.
+        """
+        return len(self._queue)
+
+    @property
     def isClosing(self) -> bool:
         """
         Whether the session is over, or will be as soon as all is sent.
@@ -424,7 +504,7 @@ class Session:
         """
         Nothing was sent for the heartbeat delay.
         """
-        if self._blocked:
+        if self.blocked:
             # What is blocked is not silent: as soon as it is drained, frames follow.
             self._keeper.heartbeats.start(self)
             return
@@ -436,15 +516,21 @@ class Session:
         Nobody came for the disconnect delay.
         """
         if self.state is State.CLOSING and not self._queue:
-            self._end(self._closing, SessionDone(*self._closing))
+            self._end(self._closing, SessionDone(*self._closing), self._cause or Cause.ABSENT)
         else:
-            self._end(INTERRUPTED, SessionLost(1002, "The client did not come back"))
+            self._end(INTERRUPTED, SessionLost(1002, "The client did not come back"), Cause.ABSENT)
 
     def stallDue(self) -> None:
         """
-        The receiver has been blocked for the write timeout.
+        The receiver has been blocked for the write timeout. One that has taken data meanwhile has time again.
         """
-        self._cut(INTERRUPTED, SessionLost(1002, "The client does not read"))
+        receiver = self._receiver
+        unsent = 0 if receiver is None else receiver.unsent()
+        if unsent < self._unsent:
+            self._unsent = unsent
+            self._keeper.stalls.start(self)
+            return
+        self._cut(INTERRUPTED, SessionLost(1002, "The client does not read"), Cause.STALLED)
 
     def turn(self) -> None:
         """
@@ -452,6 +538,8 @@ class Session:
         """
         self._deliver()
         self.flush()
+        if self.blocked and not self._unsent and self._receiver is not None:
+            self._unsent = self._receiver.unsent()
         if self.state is State.CLOSED and self._receiver is None and self._application is not None:
             self._tell()
 
@@ -465,7 +553,7 @@ class Session:
             return
         self._drain()
         self._regulate()
-        if self.state is State.CLOSING and not self._queue and self._receiver is not None and not self._blocked:
+        if self.state is State.CLOSING and not self._queue and self._receiver is not None and not self.blocked:
             self._sayClose(self._receiver)
 
     def _drain(self) -> None:
@@ -476,11 +564,11 @@ class Session:
             return
         self._flushing = True
         try:
-            while self._queue and self._receiver is not None and not self._blocked:
-                queue, self._queue, self._queuedBytes = self._queue, [], 0
+            while self._queue and self._receiver is not None and not self.blocked:
+                queue, self._queue, self.queuedBytes = self._queue, [], 0
                 frames = self._framing.frames(queue)
                 for position, frame in enumerate(frames):
-                    if self._receiver is None or self._blocked:
+                    if self._receiver is None or self.blocked:
                         self._putBack(frames[position:])
                         break
                     self._emit(frame)
@@ -488,20 +576,24 @@ class Session:
             self._flushing = False
 
     def _enqueue(self, message: bytes) -> None:
+        size = len(message)
         self._queue.append(message)
-        self._queuedBytes += len(message)
+        self.queuedBytes += size
+        stats = self._keeper.stats
+        stats.messagesOut += 1
+        stats.bytesOut += size
         self._keeper.turns.add(self)
         if self._isOverfull:
             self._drain()
             if self._isOverfull:
-                self._cut(OVERFLOW, SessionLost(*OVERFLOW))
-        elif self._queuedBytes > HIGH_WATER:
+                self._cut(OVERFLOW, SessionLost(*OVERFLOW), Cause.OVERFLOW)
+        elif self.queuedBytes > HIGH_WATER:
             self._regulate()
 
     @property
     def _isOverfull(self) -> bool:
         keeper = self._keeper
-        return self._queuedBytes > keeper.maxQueuedBytes or len(self._queue) > keeper.maxQueuedMessages
+        return self.queuedBytes > keeper.maxQueuedBytes or len(self._queue) > keeper.maxQueuedMessages
 
     def _putBack(self, frames: list[bytes]) -> None:
         """
@@ -509,7 +601,7 @@ class Session:
         """
         if self.state is not State.CLOSED:
             self._queue[:0] = frames
-            self._queuedBytes += sum(map(len, frames))
+            self.queuedBytes += sum(map(len, frames))
 
     def _open(self) -> None:
         assert self._application is not None
@@ -518,9 +610,11 @@ class Session:
         if not accepted:
             if self.state is State.OPEN:
                 self._closing = GO_AWAY
+                self._cause = Cause.REFUSED
                 self._startClosing()
             return
         self._connected = True
+        self._keeper.stats.opened[self.transportName] += 1
         if self._framing.opening is not None:
             self._emit(self._framing.opening)
         self._reading = True
@@ -533,7 +627,8 @@ class Session:
         Give messages to the application, until it pauses its intake. Once it takes no more, drop the rest.
         """
         while self._inbox and (self._reading or self.state is not State.OPEN):
-            message, taken = self._inbox.popleft()
+            message, size, taken = self._inbox.popleft()
+            self.backlog -= size
             if self.state is State.OPEN:
                 assert self._application is not None
                 self._call(self._application.received, message)
@@ -553,7 +648,7 @@ class Session:
 
     def _detach(self) -> None:
         self._receiver = None
-        self._blocked = False
+        self.blocked = False
         self._keeper.heartbeats.cancel(self)
         self._keeper.stalls.cancel(self)
 
@@ -563,8 +658,18 @@ class Session:
             receiver.send(frame)
         receiver.close(*closing)
 
+    def _condemn(self, closing: tuple[int, str], verdict: Failure, cause: Cause) -> None:
+        """
+        Close in an orderly way, whatever the application wants.
+        """
+        self._closing = closing
+        self._verdict = verdict
+        self._cause = cause
+        self._startClosing()
+
     def _startClosing(self) -> None:
         self.state = State.CLOSING
+        self._cause = self._cause or Cause.APPLICATION
         self._keeper.turns.add(self)
         if not self._reading:
             self.resumeReading()
@@ -573,10 +678,10 @@ class Session:
         # CLOSED before anything is sent: whoever comes next gets the close frame, not 2010.
         if not receiver.persistent:
             self._detach()
-        self._end(self._closing, SessionDone(*self._closing))
+        self._end(self._closing, SessionDone(*self._closing), Cause.APPLICATION)
         self._bid(receiver, self._closing)
 
-    def _cut(self, closing: tuple[int, str], outcome: Exception) -> None:
+    def _cut(self, closing: tuple[int, str], outcome: Exception, cause: Cause) -> None:
         """
         Be CLOSED without another word to the receiver, if there is one.
         """
@@ -584,19 +689,20 @@ class Session:
         if self.state is State.CLOSED:
             self._keeper.turns.add(self)
         else:
-            self._end(closing, outcome)
+            self._end(closing, outcome, cause)
         if receiver is not None:
             receiver.abort()
 
-    def _end(self, closing: tuple[int, str], outcome: Exception) -> None:
+    def _end(self, closing: tuple[int, str], outcome: Exception, cause: Cause) -> None:
         """
         Be CLOSED; the application is told in a turn of its own, when no receiver is left.
         """
         self.state = State.CLOSED
         self._closing = closing
-        self._outcome = self._crash or Failure(outcome)
+        self._outcome = self._verdict or Failure(outcome)
+        self._cause = self._cause or cause
         self._queue.clear()
-        self._queuedBytes = 0
+        self.queuedBytes = 0
         self._quiet()
         self._keeper.turns.add(self)
 
@@ -606,16 +712,16 @@ class Session:
         self._keeper.stalls.cancel(self)
 
     def _tell(self) -> None:
-        assert self._application is not None and self._outcome is not None
+        assert self._application is not None and self._outcome is not None and self._cause is not None
         # A session that is over may be remembered for a while; what belongs to the application is let go at once.
         application, self._application = self._application, None
         producer, self._producer = self._producer, None
-        outcome, self._outcome, self._crash = self._outcome, None, None
+        outcome, self._outcome, self._verdict = self._outcome, None, None
         if producer is not None:
             self._call(producer.stopProducing)
         if self._connected:
-            self._call(application.lost, outcome)
-        self._keeper.ended(self)
+            self._call(application.lost, outcome, self._cause)
+        self._keeper.ended(self, self._cause)
 
     def _regulate(self) -> None:
         """
@@ -626,14 +732,15 @@ class Session:
             return
         if not self._streaming:
             # A pull producer gives once each time it is asked: at the end of a turn, never from within itself.
-            if not self._queue and not self._blocked and not self._flushing:
+            if not self._queue and not self.blocked and not self._flushing:
                 self._call(producer.resumeProducing)
-        elif self._producerPaused:
-            if self._queuedBytes < LOW_WATER and not self._blocked:
-                self._producerPaused = False
+        elif self.producerPaused:
+            if self.queuedBytes < LOW_WATER and not self.blocked:
+                self.producerPaused = False
                 self._call(producer.resumeProducing)
-        elif self._queuedBytes > HIGH_WATER or self._blocked:
-            self._producerPaused = True
+        elif self.queuedBytes > HIGH_WATER or self.blocked:
+            self.producerPaused = True
+            self._keeper.stats.pauses += 1
             self._call(producer.pauseProducing)
 
     def _call(self, function: Callable[..., Any], *args: object) -> Any:
@@ -648,7 +755,10 @@ class Session:
             failure = Failure()
             _log.failure("the application failed; its session is closed", failure)
             if self.state is State.OPEN:
-                self._crash = failure
-                self._closing = INTERNAL_ERROR
-                self._startClosing()
+                self._condemn(INTERNAL_ERROR, failure, Cause.FAILED)
             return None
+
+
+def _isLarger(message: str, limit: int) -> bool:
+    # A character has 4 bytes at most.
+    return len(message) * 4 > limit and len(message.encode("utf-8", "surrogatepass")) > limit

@@ -10,18 +10,21 @@ from __future__ import annotations
 import atexit
 import importlib
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import quote
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
@@ -311,7 +314,7 @@ class SockJSService(Service):
     def __init__(
         self,
         reactor: Any,
-        site: IProtocolFactory,
+        site: SockJSMultiFactory,
         endpoints: Sequence[tuple[str, IStreamServerEndpoint]],
         paths: Sequence[str],
         example: str,
@@ -371,13 +374,24 @@ class SockJSService(Service):
 
     def stopService(self) -> Deferred[None]:
         """
-        Stop listening, which closes all sessions as well.
+        Stop listening, and let the site leave in an orderly way. A signal to end that comes meanwhile cuts that short.
 
         @return: fires when that is done.
         """
         super().stopService()
+        restore = _replaceSignalHandlers(self._reactor, self._hurry)
+        # Nothing comes in from here on, but a site whose port is gone would close its sessions at once if it were not
+        # told to wait for them.
+        stopped = gatherResults([self._close(), self._site.drain()])
         # The last words of sessions are written by then, and leave when the reactor comes round to it.
-        return self._close().addCallback(lambda _: deferLater(self._reactor, 0))
+        stopped.addCallback(lambda _: deferLater(self._reactor, 0))
+        return stopped.addBoth(_after, restore)
+
+    def _hurry(self) -> None:
+        _log.info("told to end once more")
+        self._site.stop()
+        with suppress(ReactorNotRunning):  # if somebody else had stopped the service, not the reactor
+            self._reactor.stop()
 
     def _close(self) -> Deferred[Any]:
         self._stopping = True
@@ -406,6 +420,39 @@ class SockJSService(Service):
             self._stopping = True
             atexit.register(_exitBadly)
             self._reactor.stop()
+
+
+def _replaceSignalHandlers(reactor: Any, ended: Callable[[], object]) -> Callable[[], None]:
+    """
+    Take the place of the reactor's own handlers of the signals to end. They would try to stop it once more, and log
+    that it is stopped already.
+
+    @param ended: called in the reactor when there is a signal.
+
+    @return: puts them back.
+    """
+
+    def handle(number: int, frame: object) -> None:
+        reactor.callFromThread(ended)
+
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None  # there are no signals here
+    own = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if getattr(handler, "__self__", None) is reactor:
+            own[number] = handler
+            signal.signal(number, handle)
+
+    def restore() -> None:
+        for number, handler in own.items():
+            signal.signal(number, handler)
+
+    return restore
+
+
+def _after(result: object, restore: Callable[[], None]) -> None:
+    restore()
 
 
 def _base(address: object, description: str) -> str:

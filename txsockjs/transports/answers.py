@@ -13,35 +13,46 @@ from io import BytesIO
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http import (
+    FORBIDDEN,
     NO_CONTENT,
     NOT_ALLOWED,
     NOT_FOUND,
     REQUEST_ENTITY_TOO_LARGE,
-    SERVICE_UNAVAILABLE,
     datetimeToString,
 )
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
+
+from txsockjs.policy import OriginPolicy
+from txsockjs.service import Service
 
 __all__ = [
     "HTML",
     "JAVASCRIPT",
     "JSON",
     "PLAIN",
+    "SAFE",
+    "SCRIPTED",
+    "UNBUFFERED",
     "Answer",
+    "Headers",
     "Leaf",
     "NotFound",
     "UnreadBody",
     "allowOrigin",
     "allowPreflight",
     "cacheForAYear",
+    "confined",
     "finishEmpty",
+    "finishWith",
     "forbidCaching",
     "isTooLarge",
     "plainText",
     "refuseBody",
-    "refuseSession",
+    "refuseOrigin",
+    "setHeaders",
     "setSessionCookie",
+    "sizeOf",
 ]
 
 Answer = bytes | int
@@ -52,14 +63,53 @@ JAVASCRIPT = b"application/javascript; charset=UTF-8"
 JSON = b"application/json; charset=UTF-8"
 PLAIN = b"text/plain; charset=UTF-8"
 
+Headers = tuple[tuple[bytes, tuple[bytes, ...]], ...]
+"""Names and values that are the same on every answer of a URL."""
+
+
+def confined(ancestors: str, *directives: str) -> Headers:
+    """
+    @param ancestors: which pages may show the answer in a frame, in the words of a Content-Security-Policy; empty for
+        any.
+
+    @param directives: what else the answer may do in a browser, which is nothing otherwise.
+
+    @return: the headers that keep an answer from being used as something that it is not.
+    """
+    framing = [f"frame-ancestors {ancestors}"] if ancestors else []
+    policy = "; ".join(["default-src 'none'", *directives, *framing])
+    return (
+        (b"X-Content-Type-Options", (b"nosniff",)),
+        (b"Content-Security-Policy", (policy.encode("ascii"),)),
+    )
+
+
+SAFE = confined("'none'")
+"""For what is no page. C{X-Frame-Options} would say nothing more to any browser that knows C{frame-ancestors}."""
+
+SCRIPTED = ("base-uri 'none'", "form-action 'none'")
+"""Directives for pages with scripts; C{default-src} does not stand in for these."""
+
+UNBUFFERED: Headers = ((b"X-Accel-Buffering", (b"no",)),)
+"""For streams: nginx, and what has learned it from there, shall pass them on as they come."""
+
 _YEAR = 31536000
-_RETRY_AFTER = 5
 
 _COOKIE = b"JSESSIONID"
 _COOKIE_VALUE = re.compile(rb"[!#-+\--:<-\[\]-~]{1,256}")  # RFC 6265 section 4.1.1, cookie-octet
 _NO_COOKIE_VALUE = b"dummy"
 
+_HEADER_NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z, \t-]+")
+
 _log = Logger()
+
+
+def setHeaders(request: Request, headers: Headers) -> None:
+    """
+    Put headers on an answer.
+    """
+    for name, values in headers:
+        request.responseHeaders.setRawHeaders(name, values)
 
 
 def forbidCaching(request: Request) -> None:
@@ -77,33 +127,52 @@ def cacheForAYear(request: Request, clock: IReactorTime) -> None:
     request.setHeader(b"expires", datetimeToString(clock.seconds() + _YEAR))
 
 
-def allowOrigin(request: Request, nullIsAnyone: bool = False) -> None:
+def allowOrigin(request: Request, origins: OriginPolicy, nullIsAnyone: bool = False) -> None:
     """
-    Let pages of other origins read this answer (CORS).
+    Let the page whose origin was found to be allowed read this answer (CORS).
 
-    @param nullIsAnyone: whether the origin C{null} is answered with C{*} rather than itself.
+    @param nullIsAnyone: whether the origin C{null} is answered with C{*} rather than itself, where that is true.
     """
     request.setHeader(b"vary", b"Origin")
-    origin = request.getHeader(b"origin")
-    if not origin or (nullIsAnyone and origin == b"null"):
-        request.setHeader(b"access-control-allow-origin", b"*")
-    else:
+    if origins.silent:
+        return
+    origin = origins.originOf(request)
+    if origin is not None and (origins.restricted or not nullIsAnyone or origin != b"null"):
         request.setHeader(b"access-control-allow-origin", origin)
         request.setHeader(b"access-control-allow-credentials", b"true")
+    elif not origins.restricted:
+        request.setHeader(b"access-control-allow-origin", b"*")
     headers = request.getHeader(b"access-control-request-headers")
-    if headers:
+    if headers and _HEADER_NAMES.fullmatch(headers):
         request.setHeader(b"access-control-allow-headers", headers)
 
 
-def allowPreflight(request: Request, method: bytes, clock: IReactorTime) -> Answer:
+def allowPreflight(request: Request, method: bytes, origins: OriginPolicy, clock: IReactorTime) -> Answer:
     """
     Answer the request by which a browser asks whether it may send another one.
     """
     cacheForAYear(request, clock)
-    allowOrigin(request)
-    request.setHeader(b"access-control-max-age", b"%d" % _YEAR)
-    request.setHeader(b"access-control-allow-methods", b"OPTIONS, " + method)
+    allowOrigin(request, origins)
+    if not origins.silent:
+        request.setHeader(b"access-control-max-age", b"%d" % _YEAR)
+        request.setHeader(b"access-control-allow-methods", b"OPTIONS, " + method)
     return finishEmpty(request)
+
+
+def refuseOrigin(request: Request, service: Service, told: bool = True) -> bytes | None:
+    """
+    Answer a request for a page that may not use the service.
+
+    @param told: see L{OriginPolicy.allows}.
+
+    @return: the body, or L{None} if the page may, and nothing was done.
+    """
+    if service.origins.allows(request, told):
+        return None
+    service.registry.stats.refused["origin"] += 1
+    forbidCaching(request)
+    request.setHeader(b"vary", b"Origin")
+    return plainText(request, FORBIDDEN, "This origin is not allowed\n")
 
 
 def setSessionCookie(request: Request, needed: bool | Callable[[Request], str]) -> None:
@@ -154,12 +223,19 @@ def isTooLarge(request: Request, limit: int) -> bool:
 
     @return: whether the request brought a larger body.
     """
+    return isinstance(request.content, UnreadBody) or sizeOf(request) > limit
+
+
+def sizeOf(request: Request) -> int:
+    """
+    @return: the size of a request's body, in bytes.
+    """
     content = request.content
     if content is None:
-        return False
+        return 0
     size = content.seek(0, os.SEEK_END)
     content.seek(0)
-    return size > limit or isinstance(content, UnreadBody)
+    return size
 
 
 def refuseBody(request: Request, limit: int) -> bytes:
@@ -169,12 +245,13 @@ def refuseBody(request: Request, limit: int) -> bytes:
     return plainText(request, REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {limit} bytes\n")
 
 
-def refuseSession(request: Request) -> bytes:
+def finishWith(request: Request, body: bytes) -> None:
     """
-    Answer a request that would open one session too many.
+    Answer a request that C{render} has left open.
     """
-    request.setHeader(b"retry-after", b"%d" % _RETRY_AFTER)
-    return plainText(request, SERVICE_UNAVAILABLE, "There are too many sessions\n")
+    request.setHeader(b"content-length", b"%d" % len(body))
+    request.write(body)
+    request.finish()
 
 
 def finishEmpty(request: Request, code: int = NO_CONTENT) -> Answer:
@@ -200,6 +277,7 @@ class NotFound(Resource):
         """
         if request.channel is None:
             return NOT_DONE_YET  # nobody is left to be told
+        setHeaders(request, SAFE)
         return plainText(request, NOT_FOUND, "Not found\n")
 
 
@@ -213,12 +291,16 @@ class Leaf(Resource):
     methods: Sequence[bytes] = (b"GET", b"HEAD")
     """The methods that it takes."""
 
+    headers: Headers = SAFE
+    """What is on all of its answers."""
+
     def render(self, request: Request) -> Answer:
         """
         Answer a method that this URL takes by L{answer}, and any other one by 405. Who is gone gets no answer.
         """
         if request.channel is None:
             return NOT_DONE_YET  # its client went away before it was its turn, for instance behind a slow login
+        setHeaders(request, self.headers)
         if request.method in self.methods:
             body = self.answer(request)
             if request.method == b"HEAD" and isinstance(body, bytes):

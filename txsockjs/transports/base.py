@@ -11,26 +11,30 @@ from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
-from twisted.web.http import INTERNAL_SERVER_ERROR, NOT_FOUND
+from twisted.web.http import INTERNAL_SERVER_ERROR, NOT_FOUND, REQUEST_ENTITY_TOO_LARGE, SERVICE_UNAVAILABLE
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from txsockjs.codec import DecodeError
-from txsockjs.errors import SessionLost
+from txsockjs.errors import MessageTooLarge, SessionLost
 from txsockjs.service import Service
 from txsockjs.session import INTERRUPTED, Session, State
+from txsockjs.transports.admission import admit
 from txsockjs.transports.answers import (
     Answer,
     Leaf,
     allowOrigin,
     allowPreflight,
+    finishWith,
     forbidCaching,
     isTooLarge,
     plainText,
     refuseBody,
-    refuseSession,
+    refuseOrigin,
     setSessionCookie,
+    sizeOf,
 )
+from txsockjs.transports.liveness import unsentBytes, watchPeer
 
 __all__ = ["SESSION_DEPTH", "Dress", "HTTPReceiver", "ReceiveLeaf", "SendLeaf", "SessionLeaf", "bodyOf"]
 
@@ -46,6 +50,29 @@ def bodyOf(request: Request) -> bytes:
     @return: the body of a request, which may have none.
     """
     return b"" if request.content is None else request.content.read()
+
+
+def noSession(request: Request) -> bytes:
+    """
+    Answer a request that needs a session, and there is none of its id.
+    """
+    return plainText(request, NOT_FOUND, "There is no such session\n")
+
+
+def refuseForeigner(service: Service, request: Request) -> bytes:
+    """
+    Answer a request for a session that is bound to another address, as if it did not exist.
+    """
+    service.registry.stats.refused["foreign address"] += 1
+    return noSession(request)
+
+
+def refuseBacklog(service: Service, request: Request) -> bytes:
+    """
+    Answer a request that brings messages while too many others wait for the application.
+    """
+    service.registry.stats.refused["backlog"] += 1
+    return plainText(request, SERVICE_UNAVAILABLE, "Too much is waiting for the application\n")
 
 
 @implementer(IPushProducer)
@@ -98,6 +125,13 @@ class HTTPReceiver:
         channel: Any = self._request.channel
         (getattr(channel, "abortConnection", None) or channel.transport.abortConnection)()
 
+    def unsent(self) -> int:
+        """
+        See L{txsockjs.session.Receiver.unsent}. An HTTP/2 stream is blocked by its client's window; as soon as that is
+        opened the response goes on, so there is nothing to ask for.
+        """
+        return unsentBytes(getattr(self._request.channel, "transport", None))
+
     def pauseReading(self) -> None:
         """
         Nothing: messages come by other requests, which wait for their answer meanwhile.
@@ -137,6 +171,9 @@ class SessionLeaf(Leaf):
     cors: ClassVar[bool] = True
     """Whether scripts of other origins reach this URL by requests that need leave."""
 
+    tellsOrigin: ClassVar[bool] = True
+    """Whether browsers tell the origin of a page that uses this URL from another one."""
+
     nullIsAnyone: ClassVar[bool] = False
     """See L{allowOrigin}."""
 
@@ -153,15 +190,18 @@ class SessionLeaf(Leaf):
 
     def answer(self, request: Request) -> Answer:
         """
-        Set the headers of every answer, and let L{exchange} do the rest.
+        Refuse pages that may not use the service, set the headers of every answer, and let L{exchange} do the rest.
         """
+        refusal = refuseOrigin(request, self._service, self.tellsOrigin)
+        if refusal is not None:
+            return refusal
         limit = self._service.options.max_body_size
         tooLarge = isTooLarge(request, limit)
         if request.method == b"OPTIONS" and not tooLarge:
-            return allowPreflight(request, self.methods[0], self._service.clock)
+            return allowPreflight(request, self.methods[0], self._service.origins, self._service.clock)
         forbidCaching(request)
         if self.cors:
-            allowOrigin(request, self.nullIsAnyone)
+            allowOrigin(request, self._service.origins, self.nullIsAnyone)
         if tooLarge:
             return refuseBody(request, limit)
         session = (request.postpath or [b""])[0]
@@ -190,14 +230,25 @@ class ReceiveLeaf(SessionLeaf):
         """
         Open a response and attach it to its session, which is a new one if there is none of that id.
         """
-        session = self._service.registry.find(name)
-        if session is None:
-            if self._service.registry.isFull:
-                return refuseSession(request)
-            session = self._service.createSession(request, self.transportName, SESSION_DEPTH, name)
+        service = self._service
+
+        def begin() -> Answer:
+            session = service.registry.find(name)
+            if session is None:
+                session = service.createSession(request, self.transportName, SESSION_DEPTH, name)
+            elif service.isForeign(request, session):
+                return refuseForeigner(service, request)
+            return self._open(request, session, dress, limit, prelude)
+
+        if service.registry.find(name) is None:
+            return admit(service, request, begin)
+        return begin()
+
+    def _open(self, request: Request, session: Session, dress: Dress, limit: int, prelude: bytes) -> Answer:
         request.setHeader(b"content-type", self.contentType)
         if prelude:
             request.write(prelude)
+        watchPeer(request.channel, self._service.options.write_timeout)
         session.attach(HTTPReceiver(request, session, dress, limit))
         return NOT_DONE_YET
 
@@ -213,14 +264,22 @@ class SendLeaf(SessionLeaf):
         """
         Hand the messages of the request to its session, and answer when the application has taken them.
         """
-        session = self._service.registry.find(name)
+        service = self._service
+        session = service.registry.find(name)
         if session is None or session.state is State.CLOSED:
-            return plainText(request, NOT_FOUND, "There is no such session\n")
+            return noSession(request)
+        if service.isForeign(request, session):
+            return refuseForeigner(service, request)
+        size = sizeOf(request)
+        if session.backlog and session.backlog + size > service.options.max_queued_bytes:
+            return refuseBacklog(service, request)
         try:
             messages = self.messages(request)
+            taken = session.received(messages, size)
         except DecodeError as error:
             return plainText(request, INTERNAL_SERVER_ERROR, str(error))
-        taken = session.received(messages)
+        except MessageTooLarge as error:
+            return plainText(request, REQUEST_ENTITY_TOO_LARGE, f"{error}\n")
         if taken is None:
             return self.acknowledge(request)
         gone: list[Failure] = []
@@ -233,9 +292,7 @@ class SendLeaf(SessionLeaf):
             return
         body = self.acknowledge(request)
         if isinstance(body, bytes):
-            request.setHeader(b"content-length", b"%d" % len(body))
-            request.write(body)
-            request.finish()
+            finishWith(request, body)
 
     def messages(self, request: Request) -> list[str]:
         """

@@ -27,6 +27,7 @@ class CallbackLeaf(ReceiveLeaf):
     """
 
     cors = False
+    tellsOrigin = False
     methods: Sequence[bytes] = (b"GET",)
 
     longestCallback: ClassVar[int | None] = None

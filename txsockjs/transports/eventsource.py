@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from twisted.web.server import Request
 
-from txsockjs.transports.answers import Answer
+from txsockjs.transports.answers import SAFE, UNBUFFERED, Answer
 from txsockjs.transports.base import ReceiveLeaf
 
 __all__ = ["EventSource"]
@@ -31,6 +31,7 @@ class EventSource(ReceiveLeaf):
 
     transportName = "eventsource"
     contentType = b"text/event-stream"
+    headers = SAFE + UNBUFFERED
     methods: Sequence[bytes] = (b"GET",)
     nullIsAnyone = True
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from twisted.web.server import Request
 
 from txsockjs.codec import quote
-from txsockjs.transports.answers import HTML, Answer
+from txsockjs.service import Service
+from txsockjs.transports.answers import HTML, SCRIPTED, UNBUFFERED, Answer, confined
 from txsockjs.transports.callback import CallbackLeaf
 
 __all__ = ["HTMLFile"]
@@ -43,6 +44,11 @@ class HTMLFile(CallbackLeaf):
 
     transportName = "htmlfile"
     contentType = HTML
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        # Each frame is a script of its own, so none can be named here.
+        self.headers = UNBUFFERED + confined(service.origins.ancestors, "script-src 'unsafe-inline'", *SCRIPTED)
 
     def receiveScripts(self, request: Request, name: str, callback: str) -> Answer:
         """

@@ -11,7 +11,8 @@ from urllib.parse import parse_qs
 from twisted.web.server import Request
 
 from txsockjs.codec import PayloadExpected, decodeMessages, quote
-from txsockjs.transports.answers import JAVASCRIPT, PLAIN, Answer
+from txsockjs.service import Service
+from txsockjs.transports.answers import JAVASCRIPT, PLAIN, Answer, confined
 from txsockjs.transports.base import SendLeaf, bodyOf
 from txsockjs.transports.callback import CallbackLeaf
 
@@ -34,7 +35,6 @@ class JSONP(CallbackLeaf):
         """
         See L{CallbackLeaf.receiveScripts}.
         """
-        request.setHeader(b"x-content-type-options", b"nosniff")
 
         def call(frame: bytes) -> bytes:
             # The comment keeps the callback from being the first bytes of the answer (CVE-2014-4671).
@@ -49,7 +49,12 @@ class JSONPSend(SendLeaf):
     """
 
     cors = False
+    tellsOrigin = False
     methods: Sequence[bytes] = (b"POST",)
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self.headers = confined(service.origins.ancestors)  # the form's target is a hidden frame
 
     def messages(self, request: Request) -> list[str]:
         """

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
@@ -20,23 +21,34 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from txsockjs.codec import RAW, SOCKJS, DecodeError, Framing, decodeMessages, encodeText
-from txsockjs.errors import SessionDone, SessionLost
+from txsockjs.errors import MessageTooLarge, SessionDone, SessionLost
 from txsockjs.service import Service
 from txsockjs.session import Session
+from txsockjs.stats import Cause
 from txsockjs.timers import Deadlines
-from txsockjs.transports.answers import Answer, Leaf, isTooLarge, plainText, refuseBody, refuseSession
+from txsockjs.transports.admission import admit
+from txsockjs.transports.answers import Answer, Leaf, isTooLarge, plainText, refuseBody, refuseOrigin
 from txsockjs.transports.base import SESSION_DEPTH
+from txsockjs.transports.liveness import unsentBytes, watchPeer
 
 __all__ = ["RawWebSocket", "WebSocket"]
 
 # RFC 6455 section 7.4.1
 NORMAL = 1000
+PROTOCOL_ERROR = 1002
 UNSUPPORTED_DATA = 1003
 NO_STATUS = 1005
 ABNORMAL = 1006
 INVALID_PAYLOAD = 1007
+MESSAGE_TOO_BIG = 1009
 
 _VERSION = b"13"
+
+_TOO_LARGE = "The message is too large"
+_NO_ANSWER = "The client does not answer"
+
+_ESCAPED = 6
+"""How many bytes JSON may need for one of a message: a control character is C{\\u0000}."""
 
 
 class _Silent:
@@ -57,13 +69,19 @@ class _FramedProtocol(WebSocketServerProtocol):
     A WebSocket that carries SockJS frames. It is a L{txsockjs.session.Receiver}.
 
     @ivar session: its session.
-    @ivar closings: where the closing handshake has its deadline.
+    @ivar factory: what it shares with the others.
+    @ivar heard: whether anything came since the current deadline was set.
     """
 
     log = _Silent()
     persistent = True
     session: Session
-    closings: Deadlines[_FramedProtocol]
+    factory: _SharedFactory
+    heard = False
+    _full = False
+    _deaf = False
+    _before = 0  # what was unsent before the last ping, or the close
+    _unanswered: bytes | None = None  # the last ping that came while nothing could be sent
 
     # -- Receiver -------------------------------------------------------------------------------------------------
 
@@ -88,16 +106,25 @@ class _FramedProtocol(WebSocketServerProtocol):
         """
         self.transport.abortConnection()
 
+    def unsent(self) -> int:
+        """
+        See L{txsockjs.session.Receiver.unsent}.
+        """
+        return unsentBytes(self.transport)
+
     def pauseReading(self) -> None:
         """
         See L{txsockjs.session.Receiver.pauseReading}.
         """
+        self._deaf = True
         self.transport.pauseProducing()
 
     def resumeReading(self) -> None:
         """
         See L{txsockjs.session.Receiver.resumeReading}.
         """
+        self._deaf = False
+        self.heard = True  # what the client said meanwhile is still to be read
         self.transport.resumeProducing()
 
     # -- IPushProducer: how the connection fills and drains -------------------------------------------------------
@@ -106,12 +133,18 @@ class _FramedProtocol(WebSocketServerProtocol):
         """
         The connection is full.
         """
+        self._full = True
         self.session.receiverBlocked(self)
 
     def resumeProducing(self) -> None:
         """
         The connection has room again.
         """
+        self._full = False
+        self.heard = True  # a client that takes data is alive
+        if self._unanswered is not None:
+            payload, self._unanswered = self._unanswered, None
+            self.sendPong(payload)
         self.session.receiverReady(self)
 
     def stopProducing(self) -> None:
@@ -119,14 +152,97 @@ class _FramedProtocol(WebSocketServerProtocol):
         Nothing: the loss of the connection follows.
         """
 
+    # -- what time does -------------------------------------------------------------------------------------------
+
+    def silenceDue(self) -> None:
+        """
+        The ping interval is over. While the connection is full the write timeout is in charge.
+        """
+        if self.heard or self._full:
+            self._listen()
+            return
+        self._before = self.unsent()
+        self.sendPing()
+        if self._deaf:  # no answer would be read, but the kernel sees whether the ping arrives
+            self._listen()
+        else:
+            self.factory.pongs.start(self)
+
+    def pongDue(self) -> None:
+        """
+        The pong timeout is over. A client that still takes what was sent before the ping has yet to see it.
+        """
+        if self.heard or self._full or self._deaf or self.unsent() < self._before:
+            self._listen()
+            return
+        self.session.receiverLost(self, SessionLost(PROTOCOL_ERROR, _NO_ANSWER), Cause.SILENT)
+        self.abort()
+
+    def closeDue(self) -> None:
+        """
+        The close timeout is over. A client that still takes what was sent before the close has time again.
+        """
+        unsent = self.unsent()
+        if 0 < unsent < self._before:
+            self._before = unsent
+            self.factory.closings.start(self)
+        else:
+            self.abort()
+
+    def _listen(self) -> None:
+        self.heard = False
+        self.factory.silences.start(self)
+
     # -- what Autobahn calls --------------------------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Bytes came. Nothing more than a mark is made of it here: deadlines look at it when they are due.
+        """
+        self.heard = True
+        super().dataReceived(data)
 
     def onOpen(self) -> None:
         """
         The handshake is done.
         """
+        watchPeer(self.transport, self.factory.writeTimeout)
+        self._listen()
         self.transport.registerProducer(self, True)
         self.session.attach(self)
+
+    def onPing(self, payload: bytes) -> None:
+        """
+        A ping came. While the connection is full only the last one is remembered: those who ping and do not read
+        would fill the memory with pongs.
+        """
+        if self._full:
+            self._unanswered = payload
+        else:
+            self.sendPong(payload)
+
+    def onPong(self, payload: bytes) -> None:
+        """
+        A pong came; the silence begins anew.
+        """
+        if self.state == self.STATE_OPEN:
+            self.factory.pongs.cancel(self)
+            self._listen()
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        """
+        The header of a data frame came. Autobahn's own limits would count for what is sent as well, and would let a
+        message have any number of empty fragments.
+        """
+        super().onMessageFrameBegin(length)
+        limit = self.factory.limit
+        if (
+            self.message_data_total_length > limit or len(self.message_data) > limit
+        ) and self.state == self.STATE_OPEN:
+            self.factory.refused["message too large"] += 1
+            self.failedByMe = True  # so that nothing of the message is kept
+            # The connection lasts until the client has answered, or it might be reset before the client sees why.
+            self.sendCloseFrame(MESSAGE_TOO_BIG, _TOO_LARGE.encode("ascii"))
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """
@@ -141,28 +257,32 @@ class _FramedProtocol(WebSocketServerProtocol):
             self._refuse(INVALID_PAYLOAD, str(error))
         else:
             # Whether the application has taken them does not matter here: it stops the reading of this connection.
-            self.session.received(messages)
+            with suppress(MessageTooLarge):  # the session has closed itself
+                self.session.received(messages, len(payload))
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """
         The connection is gone.
         """
-        self.closings.cancel(self)
+        self.factory.closings.cancel(self)
+        self._stopWatching()
         if self.failedByMe or not wasClean:
             local = self.localCloseCode
             lost = SessionLost(
                 local or ABNORMAL, (self.localCloseReason or b"").decode("utf-8", "replace") or reason or ""
             )
-            self.session.receiverLost(self, lost)
+            self.session.receiverLost(self, lost, self._cause())
         else:
-            self.session.receiverLost(self, SessionDone(code or NO_STATUS, reason or ""))
+            self.session.receiverLost(self, SessionDone(code or NO_STATUS, reason or ""), Cause.CLIENT)
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
         """
         Begin or answer the closing handshake, and see that it has an end.
         """
+        self._before = self.unsent()
         super().sendCloseFrame(code, reasonUtf8, isReply)
-        self.closings.start(self)
+        self.factory.closings.start(self)
+        self._stopWatching()
 
     def dropConnection(self, abort: bool = False) -> None:
         """
@@ -170,6 +290,15 @@ class _FramedProtocol(WebSocketServerProtocol):
         closing handshake shall not see an error. The deadline of L{sendCloseFrame} still runs.
         """
         super().dropConnection(False)
+
+    def _cause(self) -> Cause:
+        if not self.failedByMe:
+            return Cause.BROKEN
+        return Cause.TOO_LARGE if self.localCloseCode == MESSAGE_TOO_BIG else Cause.WRONG
+
+    def _stopWatching(self) -> None:
+        self.factory.silences.cancel(self)
+        self.factory.pongs.cancel(self)
 
     def _decode(self, payload: bytes) -> list[str]:
         return decodeMessages(payload, single=True) if payload else []
@@ -196,6 +325,41 @@ class _RawProtocol(_FramedProtocol):
 
     def _decode(self, payload: bytes) -> list[str]:
         return [payload.decode("utf-8")]  # which Autobahn has checked
+
+
+class _SharedFactory(WebSocketServerFactory):
+    """
+    What the WebSockets of one kind share.
+
+    @ivar limit: the number of bytes that a message may have on the wire.
+    @ivar refused: counts what is refused, by cause.
+    @ivar writeTimeout: for how long what was sent may stay unacknowledged.
+    @ivar closings: where closing handshakes have their deadlines.
+    @ivar silences: by when a client is pinged.
+    @ivar pongs: by when one that was pinged must have said something.
+    """
+
+    log = _Silent()
+
+    def __init__(self, service: Service, limit: int) -> None:
+        clock, options = service.clock, service.options
+        super().__init__(server="", reactor=clock)
+        self.limit = limit
+        self.refused = service.registry.stats.refused
+        self.writeTimeout = options.write_timeout
+        protocol = _FramedProtocol
+        self.closings: Deadlines[_FramedProtocol] = Deadlines(clock, options.close_timeout, protocol.closeDue)
+        self.silences: Deadlines[_FramedProtocol] = Deadlines(clock, options.ping_interval, protocol.silenceDue)
+        self.pongs: Deadlines[_FramedProtocol] = Deadlines(clock, options.pong_timeout, protocol.pongDue)
+        # Compression is not offered. Time is kept by us, so Autobahn's own deadlines are off.
+        self.setProtocolOptions(
+            versions=[13],
+            webStatus=False,
+            failByDrop=False,
+            echoCloseCodeReason=True,
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
+        )
 
 
 def _refusal(request: Request) -> str | None:
@@ -238,25 +402,24 @@ class WebSocket(Leaf):
     def __init__(self, service: Service) -> None:
         super().__init__()
         self._service = service
-        self._closings: Deadlines[_FramedProtocol] = Deadlines(
-            service.clock, service.options.close_timeout, _FramedProtocol.abort
-        )
-        self._factory = WebSocketServerFactory(server="", reactor=service.clock)
-        self._factory.log = _Silent()
-        # Compression is not offered. Time is kept by us, so Autobahn's own deadlines are off.
-        self._factory.setProtocolOptions(
-            versions=[13],
-            webStatus=False,
-            failByDrop=False,
-            echoCloseCodeReason=True,
-            openHandshakeTimeout=0,
-            closeHandshakeTimeout=0,
-        )
+        self._factory = _SharedFactory(service, self.limitOf(service.options.max_message_size))
+
+    @staticmethod
+    def limitOf(size: int) -> int:
+        """
+        @param size: of the largest message.
+
+        @return: the number of bytes that it may need on the wire.
+        """
+        return _ESCAPED * size + len('[""]')
 
     def answer(self, request: Request) -> Answer:
         """
         Upgrade the connection, or say why not.
         """
+        refusal = refuseOrigin(request, self._service)
+        if refusal is not None:
+            return refusal
         why = _refusal(request)
         if why is not None:
             request.setHeader(b"sec-websocket-version", _VERSION)
@@ -264,11 +427,11 @@ class WebSocket(Leaf):
         limit = self._service.options.max_body_size
         if isTooLarge(request, limit):
             return refuseBody(request, limit)
-        if self._service.registry.isFull:
-            return refuseSession(request)
+        return admit(self._service, request, lambda: self._begin(request))
+
+    def _begin(self, request: Request) -> Answer:
         protocol = self.protocol()
         protocol.factory = self._factory
-        protocol.closings = self._closings
         protocol.session = self._service.createSession(request, self.transportName, self.depth, framing=self.framing)
         _takeOver(request, protocol)
         return NOT_DONE_YET
@@ -283,6 +446,13 @@ class RawWebSocket(WebSocket):
     framing = RAW
     depth = 1
     protocol = _RawProtocol
+
+    @staticmethod
+    def limitOf(size: int) -> int:
+        """
+        See L{WebSocket.limitOf}.
+        """
+        return size
 
 
 def _takeOver(request: Request, protocol: _FramedProtocol) -> None:
@@ -299,6 +469,10 @@ def _takeOver(request: Request, protocol: _FramedProtocol) -> None:
     channel.dataReceived = protocol.dataReceived
     channel.rawDataReceived = protocol.dataReceived  # gets what came in one piece with the handshake
     channel.connectionLost = protocol.connectionLost
+    # What came while the application was deciding whether to let the client in; there may be more that was not read.
+    early, channel._dataBuffer = b"".join(channel._dataBuffer), []
+    if early:
+        transport.resumeProducing()
     protocol.makeConnection(transport)
     protocol.dataReceived(
         b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -306,3 +480,5 @@ def _takeOver(request: Request, protocol: _FramedProtocol) -> None:
         + (request.getHeader(b"sec-websocket-key") or b"")
         + b"\r\n\r\n"
     )
+    if early:
+        protocol.dataReceived(early)

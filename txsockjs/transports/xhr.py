@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from twisted.web.server import Request
 
 from txsockjs.codec import decodeMessages
-from txsockjs.transports.answers import JAVASCRIPT, PLAIN, Answer, finishEmpty
+from txsockjs.transports.answers import JAVASCRIPT, PLAIN, SAFE, UNBUFFERED, Answer, finishEmpty
 from txsockjs.transports.base import ReceiveLeaf, SendLeaf, bodyOf
 
 __all__ = ["XHRPolling", "XHRSend", "XHRStreaming"]
@@ -46,6 +46,7 @@ class XHRStreaming(ReceiveLeaf):
 
     transportName = "xhr-streaming"
     contentType = JAVASCRIPT
+    headers = SAFE + UNBUFFERED
     methods: Sequence[bytes] = (b"POST", b"OPTIONS")
 
     def exchange(self, request: Request, name: str) -> Answer:

@@ -1,0 +1,43 @@
+# Copyright (c) txsockjs contributors. See LICENSE for details.
+
+"""
+The commands: C{python -m tests.endurance fuzz|leaks|stalled|idle}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+_COMMANDS = {
+    "fuzz": "throw rubbish at a service in memory, a million requests of it",
+    "leaks": "open and end thousands of sessions by each transport, and see that nothing of them is left",
+    "stalled": "write to clients that do not read, and see what that costs",
+    "idle": "open thousands of sessions, let them be, and see what that costs",
+}
+
+
+def main() -> int:
+    """
+    @return: the exit status.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.endurance", description="What a service withstands.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, text in _COMMANDS.items():
+        try:
+            module = importlib.import_module(f"tests.endurance.{name}")
+        except ModuleNotFoundError: continue
+        command = commands.add_parser(name, help=text, description=module.__doc__, formatter_class=_Formatter)
+        module.options(command)
+        command.set_defaults(main=module.main)
+    arguments = parser.parse_args()
+    return arguments.main(arguments)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+# -*- test-case-name: tests.test_channel -*-
+"""
+The connections of our own sites: HTTP as C{twisted.web} speaks it, with a deadline for every request, and a way to leave.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, ITransport
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel, Request, _GenericHTTPChannelProtocol
+
+from txsockjs.timers import Deadlines
+
+__all__ = ["Channel", "Front"]
+
+_LINGER = 5
+"""Seconds for which what comes after a refused body has begun is thrown away, before the connection is closed."""
+
+_RETRY = 0.1
+"""Seconds between looks at whether an HTTP/2 connection has sent everything."""
+
+_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+def _drop(data: bytes = b"") -> None:
+    """
+    Do nothing with it.
+    """
+
+
+class Channel(HTTPChannel):
+    """
+    A connection that speaks HTTP/1.
+
+    A request that is whole when its first bytes are there costs no deadline. Any other one has to be whole within the
+    option C{request_timeout}, while the idle timeout of C{twisted.web} begins anew with every byte.
+    """
+
+    site: Any
+    transport: Any
+    _arrivals: Deadlines[Channel] | None = None  # where the request that arrives has its deadline
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Bytes came.
+        """
+        super().dataReceived(data)
+        if self._arrivals is not None or self._busyReceiving:
+            return
+        # What waits behind a request that is being answered is not a request yet.
+        if not self._handlingRequest and (self.requests or self._buffer):
+            self._arrivals = self.site.arrivals
+            self._arrivals.start(self)
+
+    def allContentReceived(self) -> None:
+        """
+        A request is whole.
+        """
+        self._arrived()
+        super().allContentReceived()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The connection is gone.
+        """
+        self._arrived()
+        super().connectionLost(reason)
+
+    def _arrived(self) -> None:
+        if self._arrivals is not None:
+            self._arrivals.cancel(self)
+            self._arrivals = None
+
+    def overdue(self) -> None:
+        """
+        A request took too long to arrive. Nothing is being answered meanwhile, so this is the next answer.
+        """
+        if self.transport.disconnecting:
+            self.transport.abortConnection()  # has refused what came, and can't even say so
+            return
+        self.site.countTimeout(getattr(self, "_path", b""))
+        self.dataReceived = self.rawDataReceived = _drop  # type: ignore[method-assign]
+        self.transport.write(_TIMEOUT)
+        self.setTimeout(None)
+        self.timeoutConnection()
+
+    def refuse(self) -> None:
+        """
+        Answer a request whose body has not come yet, and throw away what comes.
+
+        Closed at once, with data on its way to us, the connection would be reset, and the client might never see the
+        answer. So its end is left to the client for a while.
+        """
+        self._arrived()
+        self.dataReceived = self.rawDataReceived = _drop  # type: ignore[method-assign]
+        self.allContentReceived = _drop  # type: ignore[method-assign]
+        self.persistent = True
+        request = self.requests[-1]
+        request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+        request.requestReceived(self._command, self._path, self._version)
+        self.setTimeout(_LINGER)
+
+    def leave(self) -> None:
+        """
+        Close as soon as nothing is being answered and everything is sent.
+        """
+        if self._handlingRequest:
+            self.persistent = False
+        else:
+            self.loseConnection()
+
+    def requestDone(self, request: Request) -> None:
+        """
+        An answer is complete. Twisted lets a connection that is closed after it be, even if nobody takes the answer.
+        """
+        super().requestDone(request)
+        if not self.persistent:
+            self.setTimeout(self._savedTimeOut)
+
+    def timeoutConnection(self) -> None:
+        """
+        Close; who does not even take what is still to be sent is cut. Twisted would write both into the log.
+        """
+        self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        self.loseConnection()
+
+    def forceAbortClient(self) -> None:
+        """
+        See L{timeoutConnection}.
+        """
+        self._abortingCall = None
+        self.transport.abortConnection()
+
+
+class Front(_GenericHTTPChannelProtocol):
+    """
+    What the transport talks to: it passes everything on to a channel, for HTTP/1 or HTTP/2 as TLS has negotiated, and
+    is in the books of its site for as long as there is a connection, whoever has taken that over.
+    """
+
+    _site: Any
+    _channel: Any
+    _retry: IDelayedCall | None = None
+
+    def makeConnection(self, transport: ITransport) -> None:
+        """
+        There is a connection.
+        """
+        self._site.connected(self)
+        super().makeConnection(transport)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        It is gone.
+        """
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        try:
+            super().connectionLost(reason)
+        finally:
+            self._site.disconnected(self)
+
+    def leave(self) -> None:
+        """
+        Close as soon as nothing is being answered and everything is sent.
+        """
+        self._retry = None
+        channel = self._channel
+        if isinstance(channel, Channel):
+            channel.leave()
+        elif channel.streams:
+            self._retry = channel.callLater(_RETRY, self.leave)
+        else:
+            channel.conn.close_connection()
+            channel.transport.write(channel.conn.data_to_send())
+            channel.transport.loseConnection()
+
+    def abort(self) -> None:
+        """
+        Break the connection.
+        """
+        self._channel.transport.abortConnection()

@@ -1,0 +1,95 @@
+# -*- test-case-name: tests.test_stats -*-
+"""
+What a service counts, for whoever watches it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import Enum
+from typing import Any, NamedTuple
+
+__all__ = ["Cause", "Gauges", "Stats"]
+
+
+class Cause(str, Enum):
+    """
+    Why a session ended.
+    """
+
+    APPLICATION = "closed by the application"
+    CLIENT = "closed by the client"
+    ABORTED = "aborted by the application"
+    REFUSED = "refused by the application"
+    FAILED = "failure of the application"
+    BROKEN = "connection broken"
+    ABSENT = "client did not come back"
+    STALLED = "client does not read"
+    SILENT = "client does not answer"
+    OVERFLOW = "too much waiting for the client"
+    TOO_LARGE = "message too large"
+    WRONG = "client broke the rules"
+    STOPPED = "service stopped"
+
+    __str__ = str.__str__
+
+
+class Gauges(NamedTuple):
+    """
+    How things stand at a moment.
+    """
+
+    sessions: Counter[tuple[str, str]]
+    """How many sessions there are, by transport and state."""
+
+    queuedBytes: int
+    """What waits for clients, encoded."""
+
+    queuedMessages: int
+    """How many messages wait for clients."""
+
+    paused: int
+    """How many sessions have paused their producer."""
+
+    blocked: int
+    """How many sessions have a client that takes no data for now."""
+
+
+class Stats:
+    """
+    The counters of one service. They only ever grow.
+
+    @ivar opened: sessions that were opened, by transport.
+    @ivar closed: sessions that ended, by L{Cause}.
+    @ivar refused: requests and messages that were refused, by cause in words.
+    @ivar messagesIn: messages that came from clients.
+    @ivar messagesOut: messages that the application sent.
+    @ivar bytesIn: the bytes that messages came in, with what they were wrapped in.
+    @ivar bytesOut: the encoded messages that the application sent, without what they are wrapped in.
+    @ivar pauses: how often a producer was paused.
+    """
+
+    def __init__(self) -> None:
+        self.opened: Counter[str] = Counter()
+        self.closed: Counter[Cause] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.messagesIn = 0
+        self.messagesOut = 0
+        self.bytesIn = 0
+        self.bytesOut = 0
+        self.pauses = 0
+
+    def asDict(self) -> dict[str, Any]:
+        """
+        @return: all counters as plain numbers and dicts, ready for JSON.
+        """
+        return {
+            "opened": dict(self.opened),
+            "closed": {str(cause): count for cause, count in self.closed.items()},
+            "refused": dict(self.refused),
+            "messages_in": self.messagesIn,
+            "messages_out": self.messagesOut,
+            "bytes_in": self.bytesIn,
+            "bytes_out": self.bytesOut,
+            "pauses": self.pauses,
+        }
