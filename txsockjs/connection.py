@@ -140,7 +140,7 @@ class Connection:
         """
         if cause is not None:
             _log.debug(
-                "session {id} by {transport} from {peer} is over: {cause} ({reason})",
+                "session {id} by {transport} from {peer} is over: {cause} ({reason!r})",  # the client may have a say in it
                 id=self.id,
                 transport=self.transportName,
                 peer=self._peer,
