@@ -13,16 +13,21 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from tests.support import SiteCase
+from txsockjs.options import Options
+from txsockjs.policy import OriginPolicy
 from txsockjs.transports.answers import (
     HTML,
+    SAFE,
     Leaf,
     NotFound,
     allowOrigin,
     allowPreflight,
     cacheForAYear,
+    confined,
     finishEmpty,
     forbidCaching,
     plainText,
+    setHeaders,
     setSessionCookie,
 )
 
@@ -105,6 +110,10 @@ class OriginTests(AnswersCase):
     L{allowOrigin} and L{allowPreflight}.
     """
 
+    def allowed(self, headers=None, nullIsAnyone=False, **settings):
+        policy = OriginPolicy(Options(**settings))
+        return self.answerOf(lambda request: allowOrigin(request, policy, nullIsAnyone), headers=headers)
+
     def assertAllows(self, answer, origin, credentials, headers=None):
         self.assertEqual(answer.header("access-control-allow-origin"), origin)
         self.assertEqual(answer.header("access-control-allow-credentials"), credentials)
@@ -115,33 +124,53 @@ class OriginTests(AnswersCase):
         """
         Without an origin, or with an empty one, anyone may read the answer, but without credentials.
         """
-        self.assertAllows(self.answerOf(allowOrigin), "*", None)
-        self.assertAllows(self.answerOf(allowOrigin, headers={"Origin": ""}), "*", None)
+        self.assertAllows(self.allowed(), "*", None)
+        self.assertAllows(self.allowed({"Origin": ""}), "*", None)
 
     def test_some(self):
         """
         An origin is answered with itself and may send credentials, and so is C{null}.
         """
         for origin in ("http://a.example:8080", "null"):
-            self.assertAllows(self.answerOf(allowOrigin, headers={"Origin": origin}), origin, "true")
+            self.assertAllows(self.allowed({"Origin": origin}), origin, "true")
+
+    def test_restricted(self):
+        """
+        Where not all are allowed, only an origin is answered, and only with itself.
+        """
+        self.assertAllows(self.allowed(origins=["http://a"]), None, None)
+        self.assertAllows(self.allowed({"Origin": "http://a"}, origins=["http://a"]), "http://a", "true")
+        self.assertAllows(self.allowed({"Origin": "null"}, True, origins=["null"]), "null", "true")
+
+    def test_silent(self):
+        """
+        Where CORS is off there is nothing but C{Vary}.
+        """
+        headers = {"Origin": "http://a", "Access-Control-Request-Headers": "x-a"}
+        self.assertAllows(self.allowed(headers, disable_cors=True), None, None)
 
     def test_nullIsAnyone(self):
         """
         Where C{null} is to be anyone it is, and other origins are still themselves.
         """
-
-        def allow(request):
-            allowOrigin(request, True)
-
-        self.assertAllows(self.answerOf(allow, headers={"Origin": "null"}), "*", None)
-        self.assertAllows(self.answerOf(allow, headers={"Origin": "https://b"}), "https://b", "true")
+        self.assertAllows(self.allowed({"Origin": "null"}, True), "*", None)
+        self.assertAllows(self.allowed({"Origin": "https://b"}, True), "https://b", "true")
 
     def test_headers(self):
         """
-        The headers that a browser asks for are allowed; none are where it asks for none.
+        The headers that a browser asks for are allowed; none are where it asks for none, or for what is no header.
         """
-        for asked, allowed in (("a, b", "a, b"), ("X-Tag", "X-Tag"), ("", None)):
-            answer = self.answerOf(allowOrigin, headers={"Access-Control-Request-Headers": asked})
+        for asked, allowed in (
+            ("a, b", "a, b"),
+            ("X-Tag", "X-Tag"),
+            ("", None),
+            ("<script>", None),
+            ("a; b", None),
+            ("a: b", None),
+            ("\xe9", None),
+            ('"a"', None),
+        ):
+            answer = self.allowed({"Access-Control-Request-Headers": asked})
             self.assertAllows(answer, "*", None, allowed)
 
     def test_preflight(self):
@@ -149,7 +178,7 @@ class OriginTests(AnswersCase):
         A preflight is answered without a body, by all that the browser may do for a year.
         """
         answer = self.answerOf(
-            lambda request: allowPreflight(request, b"POST", self.clock),
+            lambda request: allowPreflight(request, b"POST", OriginPolicy(Options()), self.clock),
             "OPTIONS",
             {"Origin": "http://a", "Access-Control-Request-Headers": "x-tag"},
         )
@@ -160,6 +189,32 @@ class OriginTests(AnswersCase):
         self.assertEqual(answer.header("cache-control"), f"public, max-age={YEAR}")
         self.assertEqual(stringToDatetime(answer.header("expires").encode("ascii")), YEAR)
         self.assertIsNone(answer.header("content-length"))
+
+
+class ConfinementTests(AnswersCase):
+    """
+    L{confined} and L{setHeaders}.
+    """
+
+    def test_safe(self):
+        """
+        What is no page may do nothing in a browser, and is nothing else than it says.
+        """
+        answer = self.answerOf(lambda request: setHeaders(request, SAFE))
+        self.assertEqual(answer.header("x-content-type-options"), "nosniff")
+        self.assertEqual(answer.header("content-security-policy"), "default-src 'none'; frame-ancestors 'none'")
+
+    def test_directives(self):
+        """
+        More can be allowed, and any page can be let show the answer in a frame, or some.
+        """
+        for headers, policy in (
+            (confined(""), "default-src 'none'"),
+            (confined("", "script-src 'self'"), "default-src 'none'; script-src 'self'"),
+            (confined("'self' http://a"), "default-src 'none'; frame-ancestors 'self' http://a"),
+        ):
+            answer = self.answerOf(lambda request, headers=headers: setHeaders(request, headers))
+            self.assertEqual(answer.header("content-security-policy"), policy)
 
 
 class CookieTests(AnswersCase):
@@ -320,15 +375,36 @@ class LeafTests(AnswersCase):
         for name in ("content-type", "content-length"):
             self.assertEqual(head.header(name), get.header(name))
 
+    def test_headers(self):
+        """
+        Every answer of a leaf has its headers, and so has 404.
+        """
+
+        class Mine(Page):
+            headers = ((b"X-Mine", (b"1",)),)
+
+        self.serveTree(Mine())
+        for method in ("GET", "HEAD", "POST"):
+            answer = self.answerTo(method, "/")
+            self.assertEqual(answer.header("x-mine"), "1")
+            self.assertIsNone(answer.header("content-security-policy"))
+        for resource in (Page(), NotFound()):
+            self.serveTree(resource)
+            for method in ("GET", "HEAD", "POST"):
+                answer = self.answerTo(method, "/")
+                self.assertEqual(answer.header("x-content-type-options"), "nosniff")
+                self.assertEqual(answer.header("content-security-policy"), "default-src 'none'; frame-ancestors 'none'")
+
     def test_quietHead(self):
         """
         Nothing is logged about HEAD, by which load balancers ask again and again whether the service is there.
         """
-        self.serveTree(Page())
         events = []
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
-        self.answerTo("HEAD", "/")
+        for resource in (Page(), NotFound()):
+            self.serveTree(resource)
+            self.answerTo("HEAD", "/")
         self.assertEqual([event for event in events if event["log_namespace"].startswith("twisted.web.server")], [])
 
     def test_gone(self):

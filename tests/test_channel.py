@@ -209,13 +209,29 @@ class RequestTimeoutTests(ChannelCase):
         """
         connection = self.connect()
         connection.transport.blocked = True
-        connection.send(SENDING[:30])
+        connection.send(SENDING[:-1])
         self.clock.advance(10)
         self.assertTrue(connection.transport.disconnecting)
         self.assertFalse(connection.transport.aborted)
-        connection.send(SENDING[30:])
+        connection.send(SENDING[-1:])
+        self.assertEqual(self.output(connection), TIMEOUT)
         self.assertEqual(self.apps.last.received, [])
         self.clock.advance(15)
+        self.assertTrue(connection.transport.aborted)
+
+    def test_idleAndOverdue(self):
+        """
+        Where the time of a request is over shortly before that of an idle connection, that makes no difference.
+        """
+        self.site.addFactory(Apps(), "late", request_timeout=50)
+        self.resources.append(self.site._services[-1][0])
+        connection = self.connect()
+        connection.transport.blocked = True
+        connection.send(SENDING[:30])
+        self.clock.advance(50)
+        self.clock.advance(14.9)
+        self.assertFalse(connection.transport.aborted)
+        self.clock.advance(0.1)
         self.assertTrue(connection.transport.aborted)
 
     def test_badAndDoesNotRead(self):

@@ -130,7 +130,7 @@ class PrefixTests(SiteCase):
         """
         The idle timeout of a site does not end a response or a WebSocket.
         """
-        self.serve(heartbeat_delay=0)
+        self.serve(heartbeat_delay=0, ping_interval=0)
         self.site = Site(self.resource, timeout=10, reactor=self.clock)
         self.assertIsInstance(self.site, HTTPFactory)
         stream, socket, idle = self.ask("POST", "/0/s/xhr_streaming"), self.connect(), self.connect()
@@ -424,7 +424,7 @@ class SocketTests(TestCase):
 
     def setUp(self):
         self.apps = Apps(TextEcho)
-        self.resource = SockJSResource(self.apps)
+        self.resource = SockJSResource(self.apps, max_message_size=1048576)
         self.clients = []
 
     async def tearDown(self):

@@ -8,6 +8,7 @@ L{txsockjs.options}: every setting of a service.
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from dataclasses import FrozenInstanceError, fields
 
@@ -65,6 +66,10 @@ class DefaultTests(OptionsCase):
         """
         options = Options()
         self.assertEqual(options.transports, ("websocket", "websocket-raw", *HTTP_TRANSPORTS))
+        self.assertEqual(options.origins, "*")
+        self.assertIs(options.disable_cors, False)
+        self.assertIs(options.restricted, False)
+        self.assertIs(options.iframe, True)
         self.assertEqual(options.heartbeat_delay, 25)
         self.assertEqual(options.disconnect_delay, 5)
         self.assertEqual(options.response_limit, 131072)
@@ -85,14 +90,31 @@ class DefaultTests(OptionsCase):
         """
         self.assertEqual(set(Options().exposed_headers) & {"authorization", "cookie", "proxy-authorization"}, set())
 
+    def test_defaultsOfLimits(self):
+        """
+        What may be dangerous is bounded by default, and what may hurt a client that does nothing wrong is off.
+        """
+        options = Options()
+        self.assertIsNone(options.authorize)
+        self.assertEqual(options.authorize_timeout, 30)
+        self.assertEqual(options.max_message_size, 131072)
+        self.assertEqual(options.max_sessions_per_host, 0)
+        self.assertEqual((options.ping_interval, options.pong_timeout), (25, 20))
+        self.assertEqual(options.request_timeout, 30)
+        self.assertEqual((options.drain_timeout, options.drain_code, options.drain_reason), (10, 3000, "Go away!"))
+        self.assertIs(options.bind_sessions, False)
+        self.assertIsNone(options.trusted_proxies)
+
     def test_all(self):
         """
-        L{OPTIONS} lists every field, in order, and every default passes its own check unchanged.
+        L{OPTIONS} lists every field, in order, and every default passes its own check unchanged, and is the value, save
+        that C{transports} depend on C{origins}.
         """
         self.assertEqual([info.name for info in OPTIONS], [item.name for item in fields(Options)])
         for info in OPTIONS:
             self.assertEqual(info.checked(info.default), info.default)
-            self.assertEqual(getattr(Options(), info.name), info.default)
+            if info.name != "transports":
+                self.assertEqual(getattr(Options(), info.name), info.default)
             self.assertTrue(info.unit and info.help, info.name)
             self.assertFalse(info.help.endswith("."), info.name)
 
@@ -134,22 +156,24 @@ class ValueTests(OptionsCase):
             (iter(TRANSPORTS[::-1]), TRANSPORTS),
             ({"websocket-raw"}, ("websocket-raw",)),
         )
-        self.assertRefuses(
-            "transports", "must be a list of names", "websocket", b"websocket", None, 5, [1], [b"websocket"]
-        )
-        self.assertRefuses("transports", "must name at least one of websocket, ", [], ())
+        self.assertTakes("transports", (None, TRANSPORTS), (["iframe", "websocket"], ("websocket", "iframe")))
+        self.assertRefuses("transports", "must be a list of names", "websocket", b"websocket", 5, [1], [b"websocket"])
+        self.assertRefuses("transports", "must name at least one of websocket, ", [], (), ["iframe"])
         self.assertRefuses("transports", "(did you mean 'xhr-polling'?); there are websocket, ", ["xhr_polling"])
         self.assertRefuses("transports", "has no transport 'telnet'; there are websocket, ", ["websocket", "telnet"])
 
     def test_delays(self):
         """
-        Times are numbers of seconds, and only heartbeats can be switched off by 0.
+        Times are numbers of seconds; some have a meaning for 0, the others refuse it.
         """
-        self.assertTakes("heartbeat_delay", (0, 0), (0.5, 0.5), (3, 3))
-        for name in ("disconnect_delay", "close_timeout"):
+        free = ("heartbeat_delay", "write_timeout", "ping_interval", "drain_timeout")
+        positive = ("disconnect_delay", "close_timeout", "authorize_timeout", "pong_timeout", "request_timeout")
+        for name in free:
+            self.assertTakes(name, (0, 0), (0.5, 0.5), (3, 3))
+        for name in positive:
             self.assertTakes(name, (0.5, 0.5), (3, 3))
             self.assertRefuses(name, "must be a number of seconds above 0", 0, 0.0)
-        for name in ("heartbeat_delay", "disconnect_delay", "close_timeout"):
+        for name in (*free, *positive):
             self.assertRefuses(
                 name, "must be a number of seconds", -1, -0.001, math.inf, math.nan, True, False, "5", None, 1j, [5]
             )
@@ -163,11 +187,18 @@ class ValueTests(OptionsCase):
 
     def test_limits(self):
         """
-        Limits are whole numbers, of which only C{max_sessions} can be switched off by 0.
+        Limits are whole numbers, of which only those of sessions can be switched off by 0.
         """
-        self.assertTakes("max_sessions", (0, 0), (1, 1))
-        self.assertRefuses("max_sessions", "must be a whole number, 0 or more", -1, 1.0, True, "5", None)
-        for name in ("max_body_size", "max_session_id_length"):
+        for name in ("max_sessions", "max_sessions_per_host"):
+            self.assertTakes(name, (0, 0), (1, 1))
+            self.assertRefuses(name, "must be a whole number, 0 or more", -1, 1.0, True, "5", None)
+        for name in (
+            "max_body_size",
+            "max_message_size",
+            "max_session_id_length",
+            "max_queued_bytes",
+            "max_queued_messages",
+        ):
             self.assertTakes(name, (1, 1), (4096, 4096))
             self.assertRefuses(name, "must be a whole number, 1 or more", 0, -1, 1.0, True, "4096", None)
 
@@ -198,6 +229,67 @@ class ValueTests(OptionsCase):
         self.assertRefuses("encoding", "must be 'base64' or a text codec of Python's, not ", "utf-9", "hex", "", "\0")
         self.assertRefuses("encoding", "must be the name of a codec", None, b"utf-8", 8)
 
+    def test_transportsWithoutOrigin(self):
+        """
+        Where origins are restricted, what carries no origin is on only if it is named.
+        """
+        for origins in ("same", ["https://a"], len):
+            options = Options(origins=origins)
+            self.assertEqual(
+                options.transports, ("websocket", "websocket-raw", "xhr-streaming", "xhr-polling", "eventsource")
+            )
+            self.assertEqual((options.restricted, options.iframe), (True, False))
+            options = Options(origins=origins, transports=["iframe", *TRANSPORTS])
+            self.assertEqual(options.transports, (*TRANSPORTS, "iframe"))
+            self.assertEqual((options.restricted, options.iframe), (True, True))
+            self.assertEqual(Options.build(Options(), origins=origins), Options(origins=origins))
+            self.assertEqual(Options.build(Options(origins=origins), origins="*"), Options())
+            chosen = Options(transports=["htmlfile"])
+            self.assertEqual(Options.build(chosen, origins=origins).transports, ("htmlfile",))
+            options = self.assertDeprecated(["'websocket'"], Options.build, websocket=False, origins=origins)
+            self.assertEqual(options.transports, ("xhr-streaming", "xhr-polling", "eventsource"))
+
+    def test_origins(self):
+        """
+        C{origins} is C{*}, C{same}, a list of origins with wildcards, or a callable.
+        """
+        self.assertTakes(
+            "origins",
+            ("*", "*"),
+            ("same", "same"),
+            (["*"], "*"),
+            (len, len),
+            (
+                ["https://a", "*.b", "http://localhost:*", "*://c", "[::1]:80", "null", "same"],
+                ("https://a", "*.b", "http://localhost:*", "*://c", "[::1]:80", "null", "same"),
+            ),
+        )
+        self.assertRefuses(
+            "origins", "must be '*', 'same', a list of origins, or a callable", "https://a", b"*", None, 5, True
+        )
+        self.assertRefuses("origins", "must be a list of origins, and", [None], [b"https://a"], ["same", 5])
+        self.assertRefuses("origins", "has '*', which allows every origin, among others", ["*", "https://a"])
+        self.assertRefuses("origins", "must name at least one origin", [], ())
+        self.assertRefuses(
+            "origins",
+            "which is no origin; right are 'https://example.com', ",
+            *(
+                ["same", name]
+                for name in (
+                    "", "https://", "https://a/", "https://a/x", "https://a b", "a*.b", "*a.b", "**", "a.*", "https://*.*",
+                    "https://a:", "https://a:x", "https://a:123456", "*.", ".a", "a.", "https://b\xfc", "a;b", "a,b",
+                    "https://user@a", "[::1", "https:a", "://a", "'self'", "a\n",
+                )
+            ),
+        )  # fmt: skip
+
+    def test_disableCORS(self):
+        """
+        C{disable_cors} is a truth.
+        """
+        self.assertTakes("disable_cors", (True, True), (False, False))
+        self.assertRefuses("disable_cors", "must be true or false", 1, 0, "true", None)
+
     def test_exposedHeaders(self):
         """
         C{exposed_headers} takes names of headers, in any case, save those that hold secrets.
@@ -210,12 +302,79 @@ class ValueTests(OptionsCase):
         for name in ("Authorization", "cookie", "COO\u212aIE", "Proxy-Authorization"):
             self.assertRefuses("exposed_headers", f"must not name {name.lower()!r}", [name], ["dnt", name])
 
+    def test_exposedSecrets(self):
+        """
+        Headers that hold secrets can be named where origins are restricted, on transports that carry the origin.
+        """
+        for name in ("authorization", "cookie", "proxy-authorization"):
+            for origins in ("same", ["https://a"], len):
+                settings = {"origins": origins, "exposed_headers": ["dnt", name]}
+                self.assertEqual(Options(**settings).exposed_headers, ("dnt", name))
+                self.assertEqual(Options(transports=["websocket"], **settings).exposed_headers, ("dnt", name))
+                for risky in ("htmlfile", "jsonp-polling", "iframe"):
+                    self.assertRefused(
+                        "exposed_headers",
+                        f"must not name {name!r} while transports has {risky}, where browsers do not tell the origin",
+                        Options,
+                        transports=["websocket", risky],
+                        **settings,
+                    )
+
     def test_proxyHeader(self):
         """
         C{proxy_header} is the name of a header, in any case, or missing.
         """
         self.assertTakes("proxy_header", (None, None), ("X-Forwarded-For", "x-forwarded-for"))
         self.assertRefuses("proxy_header", "must be the name of a header", "", "a b", "x:", "\xe9", b"x", 5, False)
+
+    def test_trustedProxies(self):
+        """
+        C{trusted_proxies} is a number of proxies, or a list of networks and C{unix}, or missing.
+        """
+        self.assertTakes(
+            "trusted_proxies",
+            (None, None),
+            (1, 1),
+            (["10.0.0.0/8", "unix"], ("10.0.0.0/8", "unix")),
+            (iter(["192.0.2.1", "2001:db8::/32", "::1"]), ("192.0.2.1", "2001:db8::/32", "::1")),
+        )
+        self.assertRefuses("trusted_proxies", "must be a number of proxies, 1 or more, or a list of networks", 0, -1)
+        self.assertRefuses("trusted_proxies", "must be a number of proxies or at least one network", [], ())
+        self.assertRefuses(
+            "trusted_proxies", "must be a number of proxies or a list", "10.0.0.0/8", b"unix", True, False, 1.0
+        )
+        self.assertRefuses("trusted_proxies", "must be a list of networks, and", [b"unix"], [1], ["unix", None])
+        for wrong in ("", "10.0.0.0/33", "10.0.0", "UNIX", "example.org", "*", "2001:db8::/129"):
+            self.assertRefuses("trusted_proxies", f"{wrong!r} does not appear to be", ["unix", wrong])
+        self.assertRefuses("trusted_proxies", "10.0.0.1/8 has host bits set; right are '10.0.0.0/8', ", ["10.0.0.1/8"])
+
+    def test_authorize(self):
+        """
+        C{authorize} is a callable, or missing.
+        """
+        value = lambda request: True  # noqa: E731
+        self.assertTakes("authorize", (None, None), (value, value))
+        self.assertRefuses("authorize", "must be a callable, not ", "os.getcwd", True, 5, [value])
+
+    def test_drainClose(self):
+        """
+        C{drain_code} is a code that an application may close with, C{drain_reason} a text that fits beside it.
+        """
+        self.assertTakes("drain_code", (1000, 1000), (3000, 3000), (4999, 4999))
+        self.assertRefuses(
+            "drain_code", "must be 1000, or 3000 to 4999", 0, 999, 1001, 2999, 5000, -1, True, 3000.0, "3000", None
+        )
+        self.assertTakes("drain_reason", ("", ""), ("\xe9" * 61, "\xe9" * 61), ("x" * 123, "x" * 123), ('a\n"', 'a\n"'))
+        self.assertRefuses(
+            "drain_reason", "must be a text of at most 123 bytes", "x" * 124, "\xe9" * 62, "\ud800", b"bye", None, 5
+        )
+
+    def test_bindSessions(self):
+        """
+        C{bind_sessions} is either on or off.
+        """
+        self.assertTakes("bind_sessions", (True, True), (False, False))
+        self.assertRefuses("bind_sessions", "must be true or false", 1, 0, "true", None)
 
 
 class BuildTests(OptionsCase):
@@ -423,6 +582,10 @@ class FromStringsTests(OptionsCase):
         """
         for name, text, value in (
             ("transports", "xhr-polling, websocket,", ("websocket", "xhr-polling")),
+            ("origins", "*", "*"),
+            ("origins", "same", "same"),
+            ("origins", "https://*.a,null, same", ("https://*.a", "null", "same")),
+            ("disable_cors", "yes", True),
             ("heartbeat_delay", "0", 0.0),
             ("disconnect_delay", "2.5", 2.5),
             ("response_limit", "4096", 4096),
@@ -436,6 +599,21 @@ class FromStringsTests(OptionsCase):
             ("max_session_id_length", "16", 16),
             ("close_timeout", "1e1", 10.0),
             ("proxy_header", "X-Real-IP", "x-real-ip"),
+            ("trusted_proxies", "10.0.0.0/8, 2001:db8::/32,unix", ("10.0.0.0/8", "2001:db8::/32", "unix")),
+            ("trusted_proxies", "2", 2),
+            ("authorize", "os.path.isdir", os.path.isdir),
+            ("authorize_timeout", "2.5", 2.5),
+            ("max_message_size", "4096", 4096),
+            ("max_sessions_per_host", "0", 0),
+            ("max_sessions_per_host", "10", 10),
+            ("ping_interval", "0", 0.0),
+            ("pong_timeout", "7", 7.0),
+            ("request_timeout", "7.5", 7.5),
+            ("drain_timeout", "0", 0.0),
+            ("drain_code", "4001", 4001),
+            ("drain_reason", "Back soon, in a minute", "Back soon, in a minute"),
+            ("drain_reason", "", ""),
+            ("bind_sessions", "true", True),
             *(("cookie_needed", text, True) for text in ("true", "True", "yes", "on", "1", " TRUE ")),
             *(("cookie_needed", text, False) for text in ("false", "False", "no", "off", "0")),
         ):
@@ -446,7 +624,9 @@ class FromStringsTests(OptionsCase):
         The default of each option, as text, is read as the default; where there is none, the text is refused.
         """
         for info in OPTIONS:
-            if info.default is None:
+            if info.name == "transports":
+                self.assertEqual(Options.fromStrings({info.name: info.defaultText}), Options())
+            elif info.default is None:
                 self.assertEqual(info.defaultText, "")
                 self.assertRefused(info.name, "must be", Options.fromStrings, {info.name: ""})
             else:
@@ -459,6 +639,10 @@ class FromStringsTests(OptionsCase):
         for name, right, texts in (
             ("transports", "at least one of", ["", " , "]),
             ("transports", "there are", ["websocket xhr-polling"]),
+            ("origins", "at least one origin", ["", ","]),
+            ("origins", "which is no origin", ["https://a https://b", "https://a/,same"]),
+            ("origins", "which allows every origin", ["*,https://a"]),
+            ("disable_cors", "must be true or false", ["", "maybe"]),
             ("heartbeat_delay", "must be a number", ["", "x", "5s", "nan", "inf", "-1"]),
             ("disconnect_delay", "must be a number", ["", "x", "0"]),
             ("response_limit", "must be a whole number", ["", "x", "1.5", "4k", "0"]),
@@ -468,6 +652,22 @@ class FromStringsTests(OptionsCase):
             ("exposed_headers", "must not name", ["cookie"]),
             ("close_timeout", "must be a number", ["never"]),
             ("proxy_header", "must be the name of a header", ["", "x y"]),
+            ("trusted_proxies", "must be a number of proxies or at least one network", ["", " , "]),
+            ("trusted_proxies", "must be a number of proxies, 1 or more", ["0", "00"]),
+            ("trusted_proxies", "right are '10.0.0.0/8', '192.0.2.1', '2001:db8::/32' or 'unix'", ["-1", "1.5", "all"]),
+            ("authorize", "must be the dotted name of a callable", ["", "nowhere", "os.nothing", "os..path", "5"]),
+            ("authorize", "must be a callable, not ", ["os.path", "os.sep"]),
+            ("authorize_timeout", "must be a number", ["", "0", "inf"]),
+            ("max_message_size", "must be a whole number", ["", "0", "128k"]),
+            ("max_sessions_per_host", "must be a whole number", ["", "-1", "x"]),
+            ("ping_interval", "must be a number", ["", "-1", "nan"]),
+            ("pong_timeout", "must be a number", ["", "0", "x"]),
+            ("request_timeout", "must be a number", ["", "0", "x"]),
+            ("drain_timeout", "must be a number", ["", "-1", "inf"]),
+            ("drain_code", "must be 1000, or 3000 to 4999", ["1001", "5000", "0"]),
+            ("drain_code", "must be a whole number", ["", "3e3"]),
+            ("drain_reason", "must be a text of at most 123 bytes", ["x" * 124]),
+            ("bind_sessions", "must be true or false", ["", "maybe"]),
         ):
             for text in texts:
                 self.assertRefused(name, right, Options.fromStrings, {name: text})
@@ -509,7 +709,9 @@ class OptionInfoTests(OptionsCase):
         """
         The options that are off by default and need no value are known.
         """
-        self.assertEqual([info.name for info in OPTIONS if info.isFlag], ["cookie_needed"])
+        self.assertEqual(
+            [info.name for info in OPTIONS if info.isFlag], ["disable_cors", "cookie_needed", "bind_sessions"]
+        )
 
     def test_defaultText(self):
         """

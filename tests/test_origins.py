@@ -398,12 +398,14 @@ class RefusalTests(PolicyCase):
         """
         Neither are two.
         """
-        self.serve(origins=[APP])
-        connection = self.connect()
-        connection._methods.append("GET")
-        connection.send(f"GET /info HTTP/1.1\r\nHost: localhost\r\nOrigin: {EVIL}\r\nOrigin: {APP}\r\n\r\n".encode())
-        (answer,) = connection.answers()
-        self.assertRefused(answer)
+        for lines in ((EVIL, APP), (APP, EVIL), (APP, APP)):
+            self.serve(origins=[APP])
+            connection = self.connect()
+            connection._methods.append("GET")
+            head = "".join(f"Origin: {origin}\r\n" for origin in lines)
+            connection.send(f"GET /info HTTP/1.1\r\nHost: localhost\r\n{head}\r\n".encode())
+            (answer,) = connection.answers()
+            self.assertRefused(answer)
 
     def test_otherPages(self):
         """

@@ -8,11 +8,12 @@ L{txsockjs.policy}: what the application may know of a client.
 from __future__ import annotations
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
 from tests.support import SiteCase
 from txsockjs.options import OPTIONS, Options
-from txsockjs.policy import peerOf, requestFacts
+from txsockjs.policy import hostOf, networkOf, peerOf, requestFacts
 
 CLIENT = IPv4Address("TCP", "192.0.2.1", 4321)
 
@@ -247,3 +248,45 @@ class PeerTests(PolicyCase):
             "\xb2.0.0.1",
         ):
             self.assertEqual(self.peer({"X-Forwarded-For": value}), CLIENT, value)
+
+
+class HostTests(SynchronousTestCase):
+    """
+    L{hostOf} and L{networkOf}: by what clients are told apart.
+    """
+
+    def test_host(self):
+        """
+        The host is the same text for each way to write an address, and has neither port nor scope.
+        """
+        for host, expected in (
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("0:0:0:0:0:ffff:c000:201", "192.0.2.1"),
+            ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("::1", "::1"),
+        ):
+            for port in (0, 4321):
+                kind = IPv6Address if ":" in host else IPv4Address
+                self.assertEqual(hostOf(kind("TCP", host, port)), expected)
+
+    def test_noHost(self):
+        """
+        What has no IP address has no host.
+        """
+        for peer in (UNIXAddress("/s"), UNIXAddress(None), IPv4Address("TCP", "unknown", 1), object()):
+            self.assertEqual(hostOf(peer), "")
+
+    def test_network(self):
+        """
+        An address of IPv6 belongs to its /64, one of IPv4 to itself, and what is none to nobody.
+        """
+        for host, network in (
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+            ("::1", "::/64"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("", ""),
+        ):
+            self.assertEqual(networkOf(host), network)

@@ -25,13 +25,15 @@ from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, FileBodyProducer, readBody
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, FileBodyProducer, HTTPConnectionPool, readBody
 
 from tests.certificates import makeCertificate
 from tests.processes import Child
 from txsockjs import __version__, tap
+from txsockjs.factory import SockJSMultiFactory
 from txsockjs.options import OPTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,6 +70,9 @@ MYAPP = """
             raise RuntimeError("no database")
 
     five = 5
+
+    def allow(request):
+        return True
 """
 
 MODULES = {
@@ -153,6 +158,38 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
             self.assertEqual({info.name: True if info.isFlag else info.parsed(value)}, options.settings)
             self.assertIn(flag, str(options))
             self.assertIn("".join(info.defaultText.split()) if not info.isFlag else "", "".join(str(options).split()))
+
+    def test_authorize(self) -> None:
+        """
+        C{--authorize} finds a callable in the directory of C{--app-dir}, whatever the order of the flags.
+        """
+        flags = ["--app-dir", str(self.directory)], ["--authorize", "mypackage.inner.allow"]
+        for first, second in flags, flags[::-1]:
+            path = list(sys.path)
+            options = parse(*first, *second)
+            self.assertEqual("allow", options.settings["authorize"].__name__)
+            self.assertEqual("mypackage.inner", options.settings["authorize"].__module__)
+            sys.path[:] = path
+            for name in ("mypackage.inner", "mypackage"):
+                del sys.modules[name]
+
+    def test_authorizeRefused(self) -> None:
+        """
+        A name of C{--authorize} that leads to no callable is refused in one line that tells why.
+        """
+        for name, why in (
+            ("nowhere.allow", "must be the dotted name of a callable, and 'nowhere.allow' can't be had: "),
+            ("myapp.deny", "'myapp.deny' can't be had: .*no attribute 'deny'"),
+            ("needy.allow", "can't be had: No module named 'a_module_that_there_is_not'"),
+            ("typo.f", r"can't be had: invalid syntax \(typo.py, line 1\)"),
+            ("mypackage.crash.f", "can't be had: division by zero"),
+            ("myapp.five", "must be a callable, not 5"),
+            ("myapp", "must be a callable, not <module"),
+        ):
+            line = self.refused("--authorize", name, "--app-dir", str(self.directory))
+            self.assertRegex(line, f"^--authorize .*{why}")
+            self.assertNotIn("\n", line)
+        self.assertEqual("--authorize needs a value", self.refused("--authorize="))
 
     def test_ports(self) -> None:
         """
@@ -449,6 +486,9 @@ class _Reactor:
     def stop(self) -> None:
         self.stopped += 1
 
+    def addSystemEventTrigger(self, phase: str, event: str, function: object) -> None:
+        pass
+
 
 class _Port:
     """
@@ -483,7 +523,8 @@ class NotListeningTests(SynchronousTestCase):
         @return: a service of some endpoints.
         """
         endpoints = [(f"end:{number}", _Endpoint(result)) for number, result in enumerate(results)]
-        return tap.SockJSService(self.reactor, Factory(), endpoints, ["/"], "/", "/nowhere")
+        site = SockJSMultiFactory(reactor=Clock())
+        return tap.SockJSService(self.reactor, site, endpoints, ["/"], "/", "/nowhere")
 
     def test_atOnce(self) -> None:
         """
@@ -634,7 +675,7 @@ class CommandTests(DirectoryMixin, TestCase):
         A module in the current directory is found, and its protocol gets messages and answers them.
         """
         for command in ("twistd", "twist"):
-            child = self.spawn(command, "--port", LOCAL, "--factory", "myapp.Echo")
+            child = self.spawn(command, "--port", LOCAL, "--factory", "myapp.Echo", "--drain-timeout", "0")
             url = await self.serving(child) + "000/session/xhr"
             agent = Agent(reactor, connectTimeout=30)
             self.assertEqual(b"o\n", await self.post(agent, url, b""))
@@ -696,6 +737,62 @@ class CommandTests(DirectoryMixin, TestCase):
         body = readBody(response)
         await child.stop()
         self.assertTrue((await body).endswith(b'c[3000,"Go away!"]\n'))
+
+    async def test_drain(self) -> None:
+        """
+        A client that is between two polls when the process is asked to end fetches what is left, and then the process
+        ends by the signal that it got.
+        """
+        for command in ("twistd", "twist"):
+            child = self.spawn(command, "--port", LOCAL, "--drain-timeout", "60", "--disconnect-delay", "60")
+            url = await self.serving(child) + "echo/000/session/xhr"
+            pool = HTTPConnectionPool(reactor)
+            self.addCleanup(pool.closeCachedConnections)
+            agent = Agent(reactor, connectTimeout=30, pool=pool)
+            self.assertEqual(b"o\n", await self.post(agent, url, b""))
+            await self.post(agent, url + "_send", b'["x"]', 204)
+            child.signal(signal.SIGTERM)
+            await child.waitFor("closing 1 sessions, which have 60.0 seconds to end")
+            self.assertEqual(b'a["x"]\n', await self.post(agent, url, b""))
+            self.assertEqual(b'c[3000,"Go away!"]\n', await self.post(agent, url, b""))
+            self.assertIn(await child.wait(50), (0, -signal.SIGTERM))
+            self.assertIn("all sessions have ended", child.text())
+            self.assertNotIn("Traceback", child.text())
+
+    async def test_secondSignal(self) -> None:
+        """
+        A second signal to end is not kept waiting, and nothing looks like a failure.
+        """
+        for command, first, second in (
+            ("twistd", signal.SIGTERM, signal.SIGTERM),
+            ("twistd", signal.SIGINT, signal.SIGTERM),
+            ("twist", signal.SIGTERM, signal.SIGINT),
+        ):
+            child = self.spawn(command, "--port", LOCAL, "--drain-timeout", "1000", "--disconnect-delay", "1000")
+            url = await self.serving(child) + "echo/000/session/xhr"
+            self.assertEqual(b"o\n", await self.post(Agent(reactor, connectTimeout=30), url, b""))
+            child.signal(first)
+            await child.waitFor("closing 1 sessions")
+            child.signal(second)
+            self.assertIn(await child.wait(50), (0, -first))
+            self.assertIn("did not wait for sessions to end", child.text())
+            self.assertNotIn("Traceback", child.text())
+            self.assertEqual(b"", child.errors)
+
+    async def test_noWaiting(self) -> None:
+        """
+        With a C{--drain-timeout} of 0 the process ends at once, and who reads gets the close frame nevertheless.
+        """
+        child = self.spawn("twistd", "--port", LOCAL, "--drain-timeout", "0", "--disconnect-delay", "1000")
+        url = await self.serving(child) + "echo/000/"
+        agent = Agent(reactor, connectTimeout=30)
+        self.assertEqual(b"o\n", await self.post(agent, url + "away/xhr", b""))
+        response = await agent.request(b"POST", url.encode("ascii") + b"here/xhr_streaming")
+        body = readBody(response)
+        child.signal(signal.SIGTERM)
+        self.assertEqual(-signal.SIGTERM, await child.wait(50))
+        self.assertTrue((await body).endswith(b'c[3000,"Go away!"]\n'))
+        self.assertNotIn("Traceback", child.text())
 
     async def test_badFlags(self) -> None:
         """

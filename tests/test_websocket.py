@@ -1,4 +1,6 @@
 # -*- test-case-name: tests.test_websocket -*-
+# Copyright (c) txsockjs contributors. See LICENSE for details.
+
 """
 WebSocket, framed and raw, and how an HTTP connection becomes one.
 """
@@ -9,14 +11,19 @@ import gc
 import json
 import weakref
 
+from twisted.internet import reactor
 from twisted.internet.address import UNIXAddress
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 from twisted.web.test.requesthelper import DummyRequest
 
 from tests.support import KEY, UPGRADE, Apps, Recorder, SiteCase, TextEcho
-from tests.wire import closePayload, encodeFrame
+from tests.wire import HTTPClient, closePayload, encodeFrame
 from txsockjs.errors import SessionDone, SessionLost
+from txsockjs.factory import SockJSFactory
+from txsockjs.stats import Cause
 
 FRAMED = "/0/s/websocket"
 RAW = "/websocket"
@@ -177,13 +184,12 @@ class UpgradeTests(SiteCase):
 
     def test_noTimers(self):
         """
-        A WebSocket costs one delayed call a service, that of the heartbeats; a raw one costs none.
+        WebSockets cost one delayed call for the pings of all of a kind, and framed ones another for the heartbeats.
         """
-        self.connect().upgrade(RAW)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-        for _ in range(3):
-            self.connect().upgrade(FRAMED)
-        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        for path, calls in ((RAW, 1), (FRAMED, 3)):
+            for _ in range(3):
+                self.connect().upgrade(path)
+            self.assertEqual(len(self.clock.getDelayedCalls()), calls)
 
     def test_nothingKept(self):
         """
@@ -276,9 +282,9 @@ class FramedTests(SiteCase):
 
     def test_big(self):
         """
-        Messages of any size go through in both directions.
+        Messages of any size that is allowed go through in both directions.
         """
-        socket = self.open(TextEcho)
+        socket = self.open(TextEcho, max_message_size=300000)
         text = "x" * 300000
         socket.sendText(json.dumps([text]))
         self.assertEqual(json.loads(socket.texts()[1][1:]), [text])
@@ -509,6 +515,8 @@ class FramedTests(SiteCase):
             (encodeFrame(0, b"x"), 1002),
             (encodeFrame(3, b"x"), 1002),
             (encodeFrame(9, b"x" * 126), 1002),
+            (encodeFrame(10, b"x" * 70000), 1002),
+            (encodeFrame(8, closePayload(1000) + b"x" * 124), 1002),
             (encodeFrame(9, b"x", fin=False), 1002),
             (encodeFrame(1, b'["x"]', rsv=4), 1002),
             (encodeFrame(1, b'["', fin=False) + text, 1002),
@@ -751,3 +759,213 @@ class RawTests(SiteCase):
         socket.transport.unblock()
         self.clock.advance(0)
         self.assertEqual(socket.texts(), ["x", "y", "z"])
+
+
+class SizeTests(SiteCase):
+    """
+    C{max_message_size}: what a client sends is refused before it is kept.
+    """
+
+    def open(self, path, size=10, protocol=TextEcho):
+        self.serve(Apps(protocol), max_message_size=size)
+        socket = self.connect()
+        socket.upgrade(path)
+        return socket
+
+    def assertTooLarge(self, socket):
+        """
+        Assert that the WebSocket is being closed with 1009, and is over once the client has answered.
+        """
+        self.assertEqual(socket.closed().payload, closePayload(1009, "The message is too large"))
+        self.assertFalse(socket.transport.disconnecting)
+        self.assertEqual(self.apps.last.lost, [])
+        socket.sendFrame(8, closePayload(1009))
+        self.assertTrue(socket.transport.gone)
+        self.assertOver()
+
+    def assertOver(self):
+        """
+        Assert that the application knows it, and that it was counted.
+        """
+        (reason,) = self.apps.last.lost
+        self.assertEqual(reason.type, SessionLost)
+        self.assertEqual((reason.value.code, reason.value.reason), (1009, "The message is too large"))
+        stats = self.resource.stats
+        self.assertEqual((stats.refused, stats.closed), ({"message too large": 1}, {Cause.TOO_LARGE: 1}))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_boundary(self):
+        """
+        A message of that size passes, however it is written and cut into fragments, be the last one empty.
+        """
+        for path, payloads in (
+            (RAW, (b"x" * 10, "\u20ac\u20ac\u20acx".encode())),
+            (FRAMED, (b'["' + b"x" * 10 + b'"]', b'["' + b"\\u0000" * 10 + b'"]', b'"' + b"\\u0078" * 10 + b'"')),
+        ):
+            for payload in payloads:
+                socket = self.open(path, protocol=Recorder)
+                socket.sendFrame(1, payload)
+                for at, byte in enumerate(payload):
+                    socket.sendFrame(0 if at else 1, bytes([byte]), fin=False)
+                socket.sendFrame(0)
+                self.assertEqual([len(data) for data in self.apps.last.received], [10, 10])
+                self.assertEqual(self.resource.stats.refused, {})
+
+    def test_oneFrame(self):
+        """
+        A frame that is larger ends the session with 1009 as soon as its header has come; none of it is kept.
+        """
+        for path, limit in ((RAW, 10), (FRAMED, 64)):
+            for head in (bytes([0x80 + limit + 1]), b"\xfe\xff\xff", b"\xff" + (2**62).to_bytes(8, "big")):
+                socket = self.open(path)
+                socket.send(b"\x81" + head + bytes(4))
+                self.assertEqual(socket.closed().code, 1009)
+                for _ in range(10):
+                    socket.send(bytes(10000))
+                protocol = socket.protocol._channel.dataReceived.__self__
+                self.assertEqual((protocol.frame_data or [], protocol.message_data or []), ([], []))
+                self.assertLess(len(protocol.data), 10000)
+                self.clock.advance(5)
+                self.clock.advance(0)
+                self.assertTrue(socket.transport.gone)
+                self.assertOver()
+
+    def test_wholeFrame(self):
+        """
+        A client that sends all of a larger frame, and more, sees 1009; the messages behind it are not delivered.
+        """
+        for path, limit in ((RAW, 10), (FRAMED, 64)):
+            socket = self.open(path)
+            socket.send(encodeFrame(1, b"x" * (limit + 1)) + encodeFrame(1, b'["x"]'))
+            self.assertEqual(self.apps.last.received, [])
+            self.assertTooLarge(socket)
+
+    def test_fragments(self):
+        """
+        Fragments that are larger together end the session with 1009, when the one that is too much begins.
+        """
+        for path, limit in ((RAW, 10), (FRAMED, 64)):
+            socket = self.open(path)
+            socket.sendFrame(1, b"x" * (limit - 1), fin=False)
+            socket.sendFrame(0, b"x", fin=False)
+            self.assertIsNone(socket.closed())
+            frame = encodeFrame(0, b"x")
+            socket.send(frame[:6])
+            self.assertIsNotNone(socket.closed())
+            socket.send(frame[6:])
+            self.assertTooLarge(socket)
+
+    def test_emptyFragments(self):
+        """
+        A message can't have any number of empty fragments.
+        """
+        socket = self.open(RAW)
+        socket.sendFrame(1, b"", fin=False)
+        for _ in range(20):
+            socket.sendFrame(0, b"", fin=False)
+        self.assertTooLarge(socket)
+
+    def test_binary(self):
+        """
+        A large binary message is refused for its size, before its kind is known to matter.
+        """
+        socket = self.open(RAW)
+        socket.sendFrame(2, b"x" * 11)
+        self.assertTooLarge(socket)
+
+    def test_decoded(self):
+        """
+        A message that is larger only when it is decoded ends the session with a close frame of SockJS.
+        """
+        socket = self.open(FRAMED)
+        socket.sendText('["%s"]' % ("x" * 11))
+        self.assertEqual(socket.texts(), ["o", 'c[1009,"The message is too large"]'])
+        self.assertEqual(socket.closed().code, 1000)
+        socket.sendFrame(8, closePayload(1000))
+        self.assertOver()
+
+    def test_sending(self):
+        """
+        What the application sends may be larger.
+        """
+        for path, ending in ((RAW, "%s"), (FRAMED, 'a["%s"]')):
+            socket = self.open(path)
+            self.apps.last.transport.write("x" * 100)
+            self.clock.advance(0)
+            self.assertEqual(socket.texts()[-1], ending % ("x" * 100))
+
+    def test_noAnswer(self):
+        """
+        Nothing is sent and nothing is taken while the client has yet to answer the close.
+        """
+        socket = self.open(RAW)
+        socket.sendText("x" * 11)
+        self.apps.last.transport.write("late")
+        self.clock.advance(0)
+        socket.sendText("y")
+        self.assertEqual((socket.texts(), self.apps.last.received), ([], []))
+        self.clock.advance(5)
+        self.clock.advance(0)
+        self.assertOver()
+
+
+class RealSizeTests(TestCase):
+    """
+    C{max_message_size} over real sockets.
+    """
+
+    async def open(self, path):
+        site = SockJSFactory(Apps(TextEcho), max_message_size=1000, close_timeout=0.2)
+        self.apps, self.stats = site.resource._service._factory, site.resource.stats
+        port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(site)
+        client = HTTPClient(reactor, f"http://127.0.0.1:{port.getHost().port}")
+        self.addCleanup(site.resource.stop)
+        self.addCleanup(port.stopListening)
+        self.addCleanup(client.close)
+        return await client.websocket(path)
+
+    async def assertTooLarge(self, *frames, path=RAW):
+        socket = await self.open(path)
+        for frame in frames:
+            socket.write(frame)
+        self.assertEqual((await socket.ending()).payload, closePayload(1009, "The message is too large"))
+        (reason,) = self.apps.last.lost
+        self.assertEqual((reason.type, reason.value.code), (SessionLost, 1009))
+        self.assertEqual(self.stats.refused, {"message too large": 1})
+
+    async def test_raw(self):
+        """
+        A large message on a raw WebSocket is answered with 1009.
+        """
+        await self.assertTooLarge(encodeFrame(1, b"x" * 1001))
+
+    async def test_framed(self):
+        """
+        So is one on a framed WebSocket, whatever it has to say.
+        """
+        await self.assertTooLarge(encodeFrame(1, b"x" * 6005), path=FRAMED)
+
+    async def test_header(self):
+        """
+        No byte of it need have come.
+        """
+        await self.assertTooLarge(encodeFrame(1, b"x" * 5000000)[:14])
+
+    async def test_fragmented(self):
+        """
+        Nor helps it to cut the message up.
+        """
+        await self.assertTooLarge(encodeFrame(1, b"x" * 999, fin=False), encodeFrame(0, b"x" * 2))
+
+    async def test_decoded(self):
+        """
+        A framed message that turns out to be too large is answered with a close frame of SockJS.
+        """
+        socket = await self.open(FRAMED)
+        self.assertEqual(await socket.message(), "o")
+        socket.sendText('["%s"]' % ("x" * 1000))
+        self.assertEqual(await socket.message(), 'a["%s"]' % ("x" * 1000))
+        socket.sendText('["%s"]' % ("x" * 1001))
+        self.assertEqual(await socket.message(), 'c[1009,"The message is too large"]')
+        self.assertEqual((await socket.ending()).closeCode, 1000)
+        self.assertEqual(self.stats.refused, {"message too large": 1})

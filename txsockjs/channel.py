@@ -177,6 +177,7 @@ class Front(_GenericHTTPChannelProtocol):
         else:
             channel.conn.close_connection()
             channel.transport.write(channel.conn.data_to_send())
+            channel.transport.unregisterProducer()  # or TLS would wait for that
             channel.transport.loseConnection()
 
     def abort(self) -> None:

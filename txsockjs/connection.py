@@ -139,8 +139,9 @@ class Connection:
         See L{txsockjs.session.Application.lost}. A channel of a multiplexed session has no cause of its own.
         """
         if cause is not None:
+            # As a repr, since the client may have a say in the reason.
             _log.debug(
-                "session {id} by {transport} from {peer} is over: {cause} ({reason!r})",  # the client may have a say in it
+                "session {id} by {transport} from {peer} is over: {cause} ({reason!r})",
                 id=self.id,
                 transport=self.transportName,
                 peer=self._peer,
@@ -238,7 +239,8 @@ class Connection:
 
     def getPeer(self) -> IAddress:
         """
-        @return: the address of the client that opened the session.
+        @return: the address of the client that opened the session; behind proxies it is told by the options
+            C{trusted_proxies} and C{proxy_header}.
         """
         return self._peer
 

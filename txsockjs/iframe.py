@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_iframe -*-
+# -*- test-case-name: tests.test_resource,tests.test_hardening -*-
 """
 C{/iframe*.html}: the page by which pages of other origins use the transports that need the service's own.
 

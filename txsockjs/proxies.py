@@ -186,11 +186,11 @@ def _network(text: str) -> IPv4Network | IPv6Network:
         network = ip_network(text)
     except ValueError as error:
         raise ValueError(
-            f"has no network there: {error}; right are '10.0.0.0/8', '192.0.2.1', '2001:db8::/32' or 'unix'"
+            f"has a wrong network: {error}; right are '10.0.0.0/8', '192.0.2.1', '2001:db8::/32' or 'unix'"
         ) from None
     # As logs on a socket for IPv6 have them; the addresses are compared without that disguise.
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
-    return network if mapped is None or network.prefixlen < 96 else IPv4Network((mapped, network.prefixlen - 96))
+    return network if mapped is None else IPv4Network((mapped, network.prefixlen - 96))
 
 
 def checkTrustedProxies(value: object) -> int | tuple[str, ...] | None:

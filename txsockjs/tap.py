@@ -380,6 +380,8 @@ class SockJSService(Service):
         """
         super().stopService()
         restore = _replaceSignalHandlers(self._reactor, self._hurry)
+        # WebSockets that are not waited for are lost as the reactor ends, which has no turn left to tell protocols.
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._site.stop)
         # Nothing comes in from here on, but a site whose port is gone would close its sessions at once if it were not
         # told to wait for them.
         stopped = gatherResults([self._close(), self._site.drain()])

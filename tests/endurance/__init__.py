@@ -1,7 +1,7 @@
 # Copyright (c) txsockjs contributors. See LICENSE for details.
 
 """
-What a service withstands: rubbish, many sessions one after the other, readers that stall, and idleness. Start one with::
+What a service withstands: rubbish, many sessions one after the other, readers that stall, and idleness::
 
-    python -m tests.endurance fuzz|leaks|stalled|idle --help
+    python -m tests.endurance --help
 """

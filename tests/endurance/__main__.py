@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import sys
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
 
 _COMMANDS = {
     "fuzz": "throw rubbish at a service in memory, a million requests of it",
@@ -25,18 +30,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.endurance", description="What a service withstands.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, text in _COMMANDS.items():
-        try:
-            module = importlib.import_module(f"tests.endurance.{name}")
-        except ModuleNotFoundError: continue
-        command = commands.add_parser(name, help=text, description=module.__doc__, formatter_class=_Formatter)
+        module = importlib.import_module(f"tests.endurance.{name}")
+        command = commands.add_parser(
+            name, help=text, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
         module.options(command)
         command.set_defaults(main=module.main)
     arguments = parser.parse_args()
-    return arguments.main(arguments)
+    if not inspect.iscoroutinefunction(arguments.main):
+        return arguments.main(arguments)
+    react(lambda reactor: Deferred.fromCoroutine(_inReactor(reactor, arguments)))
+    return 0
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter):
-    pass
+async def _inReactor(reactor: Any, arguments: Any) -> None:
+    status = await arguments.main(reactor, arguments)
+    if status:
+        raise SystemExit(status)
 
 
 if __name__ == "__main__":

@@ -23,11 +23,12 @@ __all__ = ["MARK", "Judge", "Ledger", "Wrong"]
 MARK = b"<zz9>"
 """Clients put this into all that they send. It must not come back within HTML."""
 
-_HEAD = re.compile(
-    rb"HTTP/1\.[01] ([1-5]\d\d) [ -~]+\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~\x80-\xff]*\r\n)*)\r\n"
-)
+_HEAD = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d) [ -~]+\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~\x80-\xff]*\r\n)*)\r\n")
 _CHUNK_SIZE = re.compile(rb"([0-9a-f]{1,8})\r\n")
 _MANGLED = re.compile("[\0-\x1f\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff\ud800-\udfff]")
+_ERRORS = re.compile(
+    rb'Payload expected\.|Broken JSON encoding\.|"callback" parameter required|invalid "callback" parameter'
+)
 _LONGEST_HEAD = 65536
 _CLOSE_CODES = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011}
 _TIMEOUT = {b"connection": b"close", b"content-length": b"0"}
@@ -193,7 +194,8 @@ class _Page:
     Any other body.
     """
 
-    def __init__(self, contentType: bytes, path: bytes) -> None:
+    def __init__(self, status: int, contentType: bytes, path: bytes) -> None:
+        self._status = status
         self._type = contentType
         self._path = path
         self._data = b""
@@ -205,6 +207,8 @@ class _Page:
         if self._type.startswith(b"application/json"):
             info = json.loads(self._data)
             check(info.keys() >= {"websocket", "cookie_needed", "origins", "entropy"}, "an incomplete info", info)
+        if self._status == 500:
+            check(_ERRORS.fullmatch(self._data), "an error of the service", self._path, self._data)
         if self._type.startswith(b"text/html"):
             check(MARK not in self._data, "something is reflected into HTML", self._path, self._data)
 
@@ -337,7 +341,7 @@ class Judge:
         if status == 200 and kind in _BODIES and b"content-length" not in fields:
             self._body = _ReceivingBody(self._ledger, unquote_to_bytes(session), kind)
         else:
-            self._body = _Page(fields.get(b"content-type", b""), path)
+            self._body = _Page(status, fields.get(b"content-type", b""), path)
         if b"transfer-encoding" in fields:
             check(chunkable, "chunks for HTTP/1.0")
             self._read = self._chunk

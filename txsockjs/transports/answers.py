@@ -35,7 +35,7 @@ __all__ = [
     "SCRIPTED",
     "UNBUFFERED",
     "Answer",
-    "Headers",
+    "FixedHeaders",
     "Leaf",
     "NotFound",
     "UnreadBody",
@@ -63,11 +63,11 @@ JAVASCRIPT = b"application/javascript; charset=UTF-8"
 JSON = b"application/json; charset=UTF-8"
 PLAIN = b"text/plain; charset=UTF-8"
 
-Headers = tuple[tuple[bytes, tuple[bytes, ...]], ...]
+FixedHeaders = tuple[tuple[bytes, tuple[bytes, ...]], ...]
 """Names and values that are the same on every answer of a URL."""
 
 
-def confined(ancestors: str, *directives: str) -> Headers:
+def confined(ancestors: str, *directives: str) -> FixedHeaders:
     """
     @param ancestors: which pages may show the answer in a frame, in the words of a Content-Security-Policy; empty for
         any.
@@ -90,7 +90,7 @@ SAFE = confined("'none'")
 SCRIPTED = ("base-uri 'none'", "form-action 'none'")
 """Directives for pages with scripts; C{default-src} does not stand in for these."""
 
-UNBUFFERED: Headers = ((b"X-Accel-Buffering", (b"no",)),)
+UNBUFFERED: FixedHeaders = ((b"X-Accel-Buffering", (b"no",)),)
 """For streams: nginx, and what has learned it from there, shall pass them on as they come."""
 
 _YEAR = 31536000
@@ -104,7 +104,7 @@ _HEADER_NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z, \t-]+")
 _log = Logger()
 
 
-def setHeaders(request: Request, headers: Headers) -> None:
+def setHeaders(request: Request, headers: FixedHeaders) -> None:
     """
     Put headers on an answer.
     """
@@ -264,6 +264,16 @@ def finishEmpty(request: Request, code: int = NO_CONTENT) -> Answer:
     return NOT_DONE_YET
 
 
+def _withoutBody(request: Request, body: bytes) -> bytes:
+    """
+    Drop the body of an answer to HEAD. Twisted would do so too, but write the request into the log each time.
+    """
+    if request.method != b"HEAD":
+        return body
+    request.setHeader(b"content-length", b"%d" % len(body))
+    return b""
+
+
 class NotFound(Resource):
     """
     404 for every path below.
@@ -278,7 +288,7 @@ class NotFound(Resource):
         if request.channel is None:
             return NOT_DONE_YET  # nobody is left to be told
         setHeaders(request, SAFE)
-        return plainText(request, NOT_FOUND, "Not found\n")
+        return _withoutBody(request, plainText(request, NOT_FOUND, "Not found\n"))
 
 
 class Leaf(Resource):
@@ -291,7 +301,7 @@ class Leaf(Resource):
     methods: Sequence[bytes] = (b"GET", b"HEAD")
     """The methods that it takes."""
 
-    headers: Headers = SAFE
+    headers: FixedHeaders = SAFE
     """What is on all of its answers."""
 
     def render(self, request: Request) -> Answer:
@@ -303,11 +313,7 @@ class Leaf(Resource):
         setHeaders(request, self.headers)
         if request.method in self.methods:
             body = self.answer(request)
-            if request.method == b"HEAD" and isinstance(body, bytes):
-                # Twisted would drop the body as well, but write a warning into the log each time.
-                request.setHeader(b"content-length", b"%d" % len(body))
-                return b""
-            return body
+            return _withoutBody(request, body) if isinstance(body, bytes) else body
         request.setResponseCode(NOT_ALLOWED)
         request.setHeader(b"allow", b", ".join(self.methods))
         request.defaultContentType = None  # or Twisted would say that the empty body is HTML

@@ -236,9 +236,7 @@ class _FramedProtocol(WebSocketServerProtocol):
         """
         super().onMessageFrameBegin(length)
         limit = self.factory.limit
-        if (
-            self.message_data_total_length > limit or len(self.message_data) > limit
-        ) and self.state == self.STATE_OPEN:
+        if (self.message_data_total_length > limit or len(self.message_data) > limit) and self.state == self.STATE_OPEN:
             self.factory.refused["message too large"] += 1
             self.failedByMe = True  # so that nothing of the message is kept
             # The connection lasts until the client has answered, or it might be reset before the client sees why.

@@ -1,0 +1,45 @@
+# -*- test-case-name: tests.test_benchmarks -*-
+# Copyright (c) txsockjs contributors. See LICENSE for details.
+
+"""
+What the operating system says of a process.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+
+__all__ = ["ProcessState", "readProcess"]
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+class ProcessState(NamedTuple):
+    """
+    What a process has used: seconds of CPU in all its threads, and its resident memory in kB.
+    """
+
+    user: float
+    system: float
+    rss: int
+
+    @property
+    def cpu(self) -> float:
+        """
+        All seconds of CPU.
+        """
+        return self.user + self.system
+
+
+def readProcess(pid: int) -> ProcessState:
+    """
+    @raise FileNotFoundError: when there is no such process.
+    """
+    with open(f"/proc/{pid}/stat") as file:
+        # The second field, the name, may hold anything, so what counts begins behind its end.
+        fields = file.read().rpartition(")")[2].split()
+    with open(f"/proc/{pid}/status") as file:
+        rss = re.search(r"^VmRSS:\s*(\d+) kB", file.read(), re.MULTILINE)
+    return ProcessState(int(fields[11]) / _TICK, int(fields[12]) / _TICK, int(rss[1]) if rss else 0)

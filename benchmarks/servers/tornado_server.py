@@ -1,0 +1,52 @@
+# Copyright (c) txsockjs contributors. See LICENSE for details.
+
+"""
+sockjs-tornado: C{tornado_server.py PORT}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from sockjs.tornado import SockJSConnection, SockJSRouter
+from tornado.web import Application
+
+members = set()
+
+
+class Echo(SockJSConnection):
+    """
+    Sends every message back.
+    """
+
+    def on_message(self, message):
+        self.send(message)
+
+
+class Fanout(SockJSConnection):
+    """
+    Sends every message to all.
+    """
+
+    def on_open(self, request):
+        members.add(self)
+
+    def on_message(self, message):
+        self.broadcast(members, message)
+
+    def on_close(self):
+        members.discard(self)
+
+
+async def main() -> None:
+    """
+    Serve.
+    """
+    routers = [SockJSRouter(Echo, "/echo"), SockJSRouter(Fanout, "/fanout")]
+    Application([url for router in routers for url in router.urls]).listen(int(sys.argv[1]), "127.0.0.1")
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
