@@ -29,6 +29,9 @@ __all__ = ["Bench", "Failed", "cores", "median", "serving"]
 #: Seconds until a server must listen, and until it must have ended.
 _START, _STOP = 30.0, 10.0
 
+#: Seconds that a run may take beside its measuring.
+_RUN = 300.0
+
 
 class Failed(Exception):
     """
@@ -153,15 +156,18 @@ class Bench:
         """
         serverCore, loadCore = cores()
         with serving(peer, self.directory(peer), serverCore) as (pid, port):
-            done = subprocess.run(
-                self.loadCommand(peer, work, pid, port, rate),
-                cwd=ROOT,
-                capture_output=True,
-                text=True,
-                timeout=300 + self.duration,
-                check=False,
-                preexec_fn=lambda: _prepare(loadCore),
-            )
+            try:
+                done = subprocess.run(
+                    self.loadCommand(peer, work, pid, port, rate),
+                    cwd=ROOT,
+                    capture_output=True,
+                    text=True,
+                    timeout=_RUN + self.duration,
+                    check=False,
+                    preexec_fn=lambda: _prepare(loadCore),
+                )
+            except subprocess.TimeoutExpired as error:
+                raise Failed(f"{peer.title}, {work.title}: no end after {error.timeout:g} seconds") from None
         try:
             figures: dict[str, Any] = json.loads(done.stdout)
         except ValueError:

@@ -107,11 +107,13 @@ def _python(main: str, *more: str) -> Callable[[Path], str]:
 def _go(directory: Path) -> str:
     if shutil.which("go") is None:
         raise Unavailable("Go is not installed")
-    for name in ("go_server.go", "go.mod"):
-        shutil.copy(_SERVERS / "go" / name, directory)
-    _run(["go", "mod", "tidy"], directory)
+    module = "github.com/igm/sockjs-go/v3"
+    shutil.copy(_SERVERS / "go_server.go", directory)
+    if not (directory / "go.mod").exists():
+        _run(["go", "mod", "init", "benchmark"], directory)
+    _run(["go", "get", f"{module}@latest"], directory)
     _run(["go", "build", "-o", "server", "."], directory)
-    return _run(["go", "list", "-m", "-f", "{{.Version}}", "github.com/igm/sockjs-go/v3"], directory).strip()
+    return _run(["go", "list", "-m", "-f", "{{.Version}}", module], directory).strip().removeprefix("v")
 
 
 def _here(*names: str) -> Callable[[Path], str]:
@@ -156,7 +158,6 @@ def _twistd(prepare: str = "", *flags: str) -> Callable[[Path, int], list[str]]:
 
 def _ourVersion(directory: Path) -> str:
     from twisted import __version__ as twisted
-
     from txsockjs import __version__ as own
 
     return f"{own}, Twisted {twisted}, Python {sys.version.split()[0]}"

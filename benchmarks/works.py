@@ -87,8 +87,7 @@ GROWTH: dict[str, list[Work]] = {
         Work(f"ws-echo-1-s{size}", f"{size:,} bytes", size=size) for size in (16, 64, 256, 1024, 4096, 16_384, 65_536)
     ],
     "receivers": [
-        Work(f"ws-fanout-r{conns}", f"{conns:,} receivers", "fanout", conns=conns)
-        for conns in (1, 10, 100, 1000, 5000)
+        Work(f"ws-fanout-r{conns}", f"{conns:,} receivers", "fanout", conns=conns) for conns in (1, 10, 100, 1000, 5000)
     ],
 }
 """

@@ -7,24 +7,21 @@ The connections of our own sites: how long a request may take to arrive, and wha
 
 from __future__ import annotations
 
-from unittest import skipIf
+from pathlib import Path
 
-from twisted.internet import reactor
-from twisted.internet.endpoints import serverFromString
+from twisted.internet import reactor, ssl
+from twisted.internet.endpoints import SSL4ClientEndpoint, serverFromString
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Factory
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from tests.certificates import makeCertificate
 from tests.support import Apps, MemoryConnection, SiteCase, TextEcho, chunked
 from tests.wire import HTTPClient, HTTPConnection
 from txsockjs.factory import SockJSFactory, SockJSMultiFactory
-
-try:
-    import h2.connection
-    import h2.events
-except ImportError:  # an extra of Twisted's
-    h2 = None
 
 SENDING = b"POST /0/s/xhr_send HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\n" + b'["abc"]'
 
@@ -378,26 +375,43 @@ class SocketTests(TestCase):
 
     timeout = 60
 
-    async def serve(self, endpoint: str = "tcp:0:interface=127.0.0.1") -> HTTPConnection:
-        """
-        @return: a connection to a site that has little patience.
-        """
-        self.site = SockJSFactory(Apps(TextEcho), request_timeout=0.5)
-        port = await serverFromString(reactor, endpoint).listen(self.site)
-        self.addCleanup(port.stopListening)
-        scheme = "https" if endpoint.startswith("ssl") else "http"
-        client = HTTPClient(reactor, f"{scheme}://127.0.0.1:{port.getHost().port}")
-        self.addCleanup(client.close)
-        return await client.connect()
-
     async def test_overdue(self):
         """
         A request that has half arrived is answered with 408, and then the connection is closed.
         """
-        connection = await self.serve()
+        site = SockJSFactory(Apps(), request_timeout=0.5)
+        port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(site)
+        self.addCleanup(port.stopListening)
+        client = HTTPClient(reactor, f"http://127.0.0.1:{port.getHost().port}")
+        self.addCleanup(client.close)
+        connection = await client.connect()
         connection.write(SENDING[:40])
         response = await connection.response()
         self.assertEqual((response.status, response.headers.get("Connection")), (408, "close"))
         await connection.gone()
-        self.assertEqual(self.site.resource.stats.refused["request timeout"], 1)
-        self.assertEqual(self.site._connections, set())
+        self.assertTrue(connection.lost.check(ConnectionDone))
+        self.assertEqual(site.resource.stats.refused["request timeout"], 1)
+        self.assertEqual(site._connections, set())
+
+    async def test_tls(self):
+        """
+        The same holds over TLS.
+        """
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        makeCertificate(directory)
+        site = SockJSFactory(Apps(), request_timeout=0.5)
+        endpoint = f"ssl:0:interface=127.0.0.1:privateKey={directory / 'k.pem'}:certKey={directory / 'c.pem'}"
+        port = await serverFromString(reactor, endpoint).listen(site)
+        self.addCleanup(port.stopListening)
+        client = SSL4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port, ssl.CertificateOptions())
+        connection = await client.connect(Factory.forProtocol(lambda: HTTPConnection(reactor, "localhost")))
+        self.addCleanup(lambda: None if connection.lost else connection.abort())
+        response = await connection.request("GET", "/")
+        self.assertEqual(await response.body(), b"Welcome to SockJS!\n")
+        connection.write(SENDING[:40])
+        response = await connection.response()
+        self.assertEqual((response.status, response.headers.get("Connection")), (408, "close"))
+        await connection.gone()
+        await site.drain()  # until the server has seen that as well
+        self.assertEqual(site._connections, set())

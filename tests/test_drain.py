@@ -7,12 +7,10 @@ How a site leaves: what sessions and connections get before they are gone, and h
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from unittest import skipIf
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IPullProducer, IPushProducer
@@ -528,7 +526,7 @@ class ConnectionTests(DrainCase):
                 end()
                 self.assertEnded()
             own = [event for event in events if event["log_namespace"] == "txsockjs"]
-            self.assertEqual([(event["log_level"].name, event.get("sessions")) for event in own][0], ("info", 1))
+            self.assertEqual((own[0]["log_level"].name, own[0]["sessions"]), ("info", 1))
             self.assertEqual(own[-1]["outcome"], outcome)
 
 

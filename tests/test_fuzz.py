@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import HTTPChannel
 
@@ -129,6 +130,15 @@ class RegressionTests(SynchronousTestCase):
             ("send", 0, POLL), ("block", 0), ("send", 0, b"no request\r\n\r\n"), ("send", 0, POLL), ("send", 0, POLL)
         )
 
+    def test_streamBehindPoll(self):
+        """
+        A stream that waited behind another answer, and is the last of its connection, is not taken for an idle one.
+        """
+        stream = request("POST", "/0/b/xhr_streaming", Connection="close")
+        self.assertHolds(
+            ("send", 0, POLL), ("send", 0, POLL + stream), ("send", 1, sending("x")), ("wait", 61.0), ("wait", 26.0)
+        )
+
     def test_neverWithinWrite(self):
         """
         A message that waited behind a response which is full is not given to the application while that writes.
@@ -211,7 +221,8 @@ class SelfTests(SynchronousTestCase):
         """
         It finds a failure in the log.
         """
-        with mock.patch.object(Session, "received", side_effect=KeyError("found")):
+        log = Logger()
+        with mock.patch.object(Session, "received", lambda *args: log.failure("", Failure(KeyError("found")))):
             self.assertFinds("(?s)logged.*KeyError: 'found'", ("send", 0, POLL), ("send", 0, sending("x")))
         self.flushLoggedErrors(KeyError)
 

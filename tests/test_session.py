@@ -34,6 +34,7 @@ STALL = 90
 MOST_BYTES = 200_000
 MOST_MESSAGES = 1000
 FEW_MESSAGES = 6
+LONGEST = 50
 
 GO_AWAY_FRAME = b'c[3000,"Go away!"]'
 ANOTHER_FRAME = b'c[2010,"Another connection still open"]'
@@ -1810,7 +1811,7 @@ class ProducerTests(SessionTestCase):
 # -- all of it at once ------------------------------------------------------------------------------------------------
 
 MILD = ["write", "write", "write", "writeMuch", "pause", "resume", "push", "pull", "unregister"]
-DRASTIC = ["close", "abort", "crash"]
+DRASTIC = ["close", "abort", "crash", "shutdown"]
 ACTIONS = st.sampled_from(MILD * 2 + DRASTIC)
 CALLBACKS = st.sampled_from(["opened", "received", "lost", "pauseProducing", "resumeProducing", "stopProducing"])
 KINDS = st.sampled_from([(1, False), (3, False), (None, False), (None, True)])
@@ -1826,6 +1827,7 @@ CLIENT = st.sampled_from(
         "oldReceiverSpeaks",
         "plan",
         "receive",
+        "receiveTooMuch",
         "sendBehind",
         "unblock",
     ]
@@ -1871,6 +1873,7 @@ class MachineProducer:
         self._told("pauseProducing")
         self.machine.check(self.streaming and not self.paused, "paused without need")
         self.paused = True
+        self.machine.pauses += 1
         self.machine.react("pauseProducing")
 
     def resumeProducing(self):
@@ -1901,14 +1904,6 @@ class SessionMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.clock = TurnClock()
-        options = Options(
-            heartbeat_delay=HEARTBEAT,
-            disconnect_delay=DISCONNECT,
-            write_timeout=STALL,
-            max_queued_bytes=40,
-            max_queued_messages=FEW_MESSAGES,
-        )
-        self.registry = Registry(options, self.clock)
         self.receivers = []
         self.reactions = {}
         self.wrongs = []
@@ -1918,21 +1913,35 @@ class SessionMachine(RuleBasedStateMachine):
         self.batches = []
         self.producer = None
         self.opened_ = self.told = self.inTurn = False
-        self.serial = 0
+        self.serial = self.pauses = self.refused = 0
 
     @initialize(
         framing=st.sampled_from([SOCKJS, RAW]),
         refuses=st.sampled_from([False] * 19 + [True]),
         kind=KINDS,
         lasts=st.sampled_from([True, True, False]),
-        ending=st.sampled_from(["in order", "abort", "silence"]),
+        ending=st.sampled_from(["in order", "abort", "drain", "silence"]),
+        most=st.sampled_from([40, 40, 3 * HIGH_WATER]),
     )
-    def begin(self, framing, refuses, kind, lasts, ending):
+    def begin(self, framing, refuses, kind, lasts, ending, most):
         """
         @param lasts: whether nothing drastic happens, so that the session lives long.
 
+        @param most: how many bytes may be queued: less than makes a producer pause, or more.
+
         @param ending: how it ends at last.
         """
+        options = Options(
+            heartbeat_delay=HEARTBEAT,
+            disconnect_delay=DISCONNECT,
+            write_timeout=STALL,
+            max_queued_bytes=most,
+            max_queued_messages=FEW_MESSAGES,
+            max_message_size=LONGEST,
+            drain_code=4000,
+        )
+        self.registry = Registry(options, self.clock)
+        self.most = most
         self.lasts = lasts
         self.ending = ending
         self.framing = framing
@@ -1986,6 +1995,8 @@ class SessionMachine(RuleBasedStateMachine):
             session.close(3000, "Go away!")
         elif action == "abort":
             session.abort()
+        elif action == "shutdown":
+            session.shutdown(4000, "stopped")
         elif action == "crash":
             raise Crash()
         elif action == "pause":
@@ -2019,6 +2030,8 @@ class SessionMachine(RuleBasedStateMachine):
             self.attach(kind, during)
         elif event == "receive":
             self.receive(count)
+        elif event == "receiveTooMuch":
+            self.receiveTooMuch()
         elif event == "oldReceiverSpeaks":
             for receiver in [receiver for receiver in self.receivers if not receiver.live][:1]:
                 receiver.breakNow() if count % 2 else receiver.unblock()
@@ -2094,6 +2107,21 @@ class SessionMachine(RuleBasedStateMachine):
             self.batches.append((position, fired))
             taken.addCallback(lambda _: fired.append(self.session.state))
 
+    def receiveTooMuch(self):
+        """
+        A message is larger than it may be.
+        """
+        if self.lasts:
+            return
+        expected = self.session.state is State.OPEN
+        try:
+            self.session.received(["x" * LONGEST, "x" * (LONGEST + 1)], 2 * LONGEST + 1)
+        except MessageTooLarge:
+            self.refused += 1
+            self.check(expected and self.session.state is not State.OPEN, "refused, and still open")
+        else:
+            self.check(not expected, "a message that is too large was taken")
+
     # -- what must hold -------------------------------------------------------------------------------------------
 
     def check(self, holds, wrong):
@@ -2141,7 +2169,14 @@ class SessionMachine(RuleBasedStateMachine):
     @invariant()
     def bounded(self):
         assert len(self.session._queue) <= FEW_MESSAGES
-        assert self.session.queuedBytes == sum(map(len, self.session._queue)) <= 40
+        assert self.session.queuedBytes == sum(map(len, self.session._queue)) <= self.most
+
+    @invariant()
+    def counted(self):
+        stats = self.registry.stats
+        assert stats.pauses == self.pauses
+        assert stats.refused["message too large"] == self.refused
+        assert (stats.messagesIn, stats.messagesOut) == (len(self.accepted), len(self.written))
 
     @invariant()
     def openingFirst(self):
@@ -2159,6 +2194,9 @@ class SessionMachine(RuleBasedStateMachine):
             receiver.during = receiver.onClose = None
         if self.ending == "in order":
             self.endInOrder()
+        elif self.ending == "drain":
+            drained = []
+            self.registry.drain(DISCONNECT).addCallback(drained.append)
         elif self.ending == "abort":
             self.act("abort")
         # Otherwise the client is just not heard of any more.
@@ -2168,6 +2206,10 @@ class SessionMachine(RuleBasedStateMachine):
             self.turn(seconds)
         self.nothingWentWrong()
         self.onceAndInOrder()
+        self.counted()
+        assert sum(self.registry.stats.closed.values()) == 1
+        if self.ending == "drain":
+            assert drained == [None]
         assert self.told == self.opened_ != self.refuses
         assert all(fired for _, fired in self.batches)
         assert self.producer is None
@@ -2192,7 +2234,7 @@ class SessionMachine(RuleBasedStateMachine):
         if wasOpen:
             assert self.delivered() == self.written
             last = [receiver for receiver in self.receivers if receiver.closing and receiver.closing[0] != 2010][-1]
-            assert last.closing[0] in (3000, 1011)
+            assert last.closing[0] in (3000, 4000, 1009, 1011)
 
 
 class PropertyTests(SynchronousTestCase):

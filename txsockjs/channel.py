@@ -1,6 +1,7 @@
 # -*- test-case-name: tests.test_channel -*-
 """
-The connections of our own sites: HTTP as C{twisted.web} speaks it, with a deadline for every request, and a way to leave.
+The connections of our own sites: HTTP as C{twisted.web} speaks it, with a deadline for every request and a way
+to leave.
 """
 
 from __future__ import annotations

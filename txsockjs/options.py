@@ -386,7 +386,7 @@ class Options:
     write_timeout: float = _option(
         60.0,
         "seconds",
-        "how long the connection to a client may stay full before its session is over; 0 for any time",
+        "how long a client may take nothing of what is sent to it before its session is over; 0 for any time",
         _seconds,
         _number,
     )

@@ -85,7 +85,7 @@ class Responses:
                 return
             if piece:
                 yield BODY, piece
-            if not piece or (self.head.length >= 0 and not self._left):
+            if not piece or self._left == 0:
                 self.head = None
                 yield END, b""
 

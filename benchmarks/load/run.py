@@ -236,9 +236,7 @@ class _Run:
         """
         usage = resource.getrusage(resource.RUSAGE_SELF)
         server = None if self.settings.pid is None else readProcess(self.settings.pid)
-        return _Sample(
-            perf_counter(), self.units, self.messages, self.frames, usage.ru_utime + usage.ru_stime, server
-        )
+        return _Sample(perf_counter(), self.units, self.messages, self.frames, usage.ru_utime + usage.ru_stime, server)
 
     def go(self) -> dict[str, Any]:
         """

@@ -7,12 +7,13 @@ sockjs for aiohttp: C{aiohttp_server.py PORT [--uvloop]}.
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import sockjs
 from aiohttp import web
 
 
-async def echo(manager, session, message):
+async def echo(manager: Any, session: Any, message: Any) -> None:
     """
     Send every message back.
     """
@@ -20,7 +21,7 @@ async def echo(manager, session, message):
         session.send(message.data)
 
 
-async def fanout(manager, session, message):
+async def fanout(manager: Any, session: Any, message: Any) -> None:
     """
     Send every message to all.
     """

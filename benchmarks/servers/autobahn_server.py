@@ -7,6 +7,7 @@ Autobahn by itself on Twisted, with messages as they are: C{autobahn_server.py P
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.internet import reactor
@@ -17,14 +18,14 @@ class Server(WebSocketServerProtocol):
     Echoes, or in C{/fanout} sends to all.
     """
 
-    def onConnect(self, request):
+    def onConnect(self, request: Any) -> None:
         self.isMember = request.path.startswith("/fanout")
 
-    def onOpen(self):
+    def onOpen(self) -> None:
         if self.isMember:
             self.factory.members.add(self)
 
-    def onMessage(self, payload, isBinary):
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if not self.isMember:
             self.sendMessage(payload, isBinary)
             return
@@ -32,7 +33,7 @@ class Server(WebSocketServerProtocol):
         for member in self.factory.members:
             member.sendPreparedMessage(prepared)
 
-    def onClose(self, wasClean, code, reason):
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         self.factory.members.discard(self)
 
 

@@ -11,9 +11,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txsockjs.broadcast import broadcast
+from txsockjs.connection import Connection
 from txsockjs.interfaces import ISockJSProtocol
 
-__all__ = ["Echo", "Fanout"]
+__all__ = ["Echo", "Fanout", "Member"]
 
 
 @implementer(ISockJSProtocol)
@@ -22,16 +23,22 @@ class Echo(Protocol):
     Sends every message back.
     """
 
+    transport: Connection
+
     def messageReceived(self, message: str) -> None:
         """
         Send it back.
         """
-        self.transport.write(message)  # type: ignore[union-attr, arg-type]
+        self.transport.write(message)
 
 
 @implementer(ISockJSProtocol)
-class _Member(Protocol):
-    factory: Fanout  # type: ignore[assignment]
+class Member(Protocol):
+    """
+    One session of L{Fanout}.
+    """
+
+    factory: Fanout
 
     def connectionMade(self) -> None:
         self.factory.members.add(self)
@@ -48,7 +55,7 @@ class Fanout(Factory):
     Sends every message to all.
     """
 
-    protocol = _Member
+    protocol = Member  # type: ignore[assignment]
 
     def __init__(self) -> None:
-        self.members: set[_Member] = set()
+        self.members: set[Member] = set()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Any
 
 from sockjs.tornado import SockJSConnection, SockJSRouter
 from tornado.web import Application
 
-members = set()
+members: set[Any] = set()
 
 
 class Echo(SockJSConnection):
@@ -20,7 +21,7 @@ class Echo(SockJSConnection):
     Sends every message back.
     """
 
-    def on_message(self, message):
+    def on_message(self, message: str) -> None:
         self.send(message)
 
 
@@ -29,13 +30,13 @@ class Fanout(SockJSConnection):
     Sends every message to all.
     """
 
-    def on_open(self, request):
+    def on_open(self, request: Any) -> None:
         members.add(self)
 
-    def on_message(self, message):
+    def on_message(self, message: str) -> None:
         self.broadcast(members, message)
 
-    def on_close(self):
+    def on_close(self) -> None:
         members.discard(self)
 
 

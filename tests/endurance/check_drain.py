@@ -20,9 +20,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from tests.processes import startServer
@@ -225,7 +226,7 @@ class Client:
 
     def resume(self) -> None:
         """
-        Read again.
+        Read on.
         """
         if self.wire.lost is None:
             self.wire.transport.resumeProducing()
@@ -257,9 +258,24 @@ class DrainTests(TestCase):
             clients.extend(Client(http, transport, number) for transport, number in pairs)
         for client in clients:
             self.runs.append(Deferred.fromCoroutine(client.run()))
-            self.runs[-1].addErrback(lambda failure, client=client: client.warm.called or client.warm.errback(failure))
+            self.runs[-1].addErrback(self._failed, client)
         await gatherResults([client.warm for client in clients], consumeErrors=True)
         return clients
+
+    def _failed(self, failure: Failure, client: Client) -> Failure:
+        if not client.warm.called:
+            client.warm.errback(failure)
+        return failure
+
+    async def finish(self, clients: list[Client]) -> list[Failure]:
+        """
+        Let all clients read to their end.
+
+        @return: what went wrong.
+        """
+        for client in clients:
+            client.resume()
+        return [result for good, result in await DeferredList(self.runs, consumeErrors=True) if not good]
 
     async def test_nothingIsLost(self) -> None:
         """
@@ -274,10 +290,9 @@ class DrainTests(TestCase):
         self.child.signal(signal.SIGTERM)
         await self.child.waitFor("closing [0-9]+ sessions")
         await deferLater(reactor, 1)
-        for client in stopped:
-            client.resume()
+        failures = await self.finish(clients)
+        self.assertEqual(failures, [])
         status = await self.child.wait(90)
-        await gatherResults(self.runs)
         self.assertEqual(status, -signal.SIGTERM)
         self.assertIn("all sessions have ended", self.child.text())
         self.assertNotIn("Traceback", self.child.text())
@@ -302,6 +317,7 @@ class DrainTests(TestCase):
         self.assertIn("the time is over", self.child.text())
         self.assertNotIn("Traceback", self.child.text())
         self.assertEqual(len(list(self.directory.glob("*.json"))), len(clients))
+        await self.finish(clients)
 
     async def test_secondSignal(self) -> None:
         """
@@ -318,3 +334,4 @@ class DrainTests(TestCase):
             self.assertIn("did not wait for sessions to end", self.child.text())
             self.assertNotIn("Traceback", self.child.text())
             self.assertEqual(len(list(self.directory.glob("*.json"))), len(clients))
+            await self.finish(clients)

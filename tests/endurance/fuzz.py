@@ -662,13 +662,13 @@ class World:
         idle = {number for number, wire in self.wires.items() if not wire.judge.unanswered}
         self._pass(40, 5)
         for number, wire in self.wires.items():
-            if not wire.connected or (wire.blocked and not self.options.write_timeout):
+            if not wire.connected or number not in idle or (wire.blocked and not self.options.write_timeout):
                 continue
             if wire.judge.upgraded:
                 # While the application takes nothing, nobody reads what would be an answer to a ping.
                 if self.options.ping_interval and wire.reading:
                     self.wrong(f"the WebSocket {number} is open after five minutes of silence")
-            elif number in idle:
+            else:
                 self.wrong(f"the connection {number} is open after minutes without a request")
 
     def _nobodyWaits(self) -> None:
@@ -1147,6 +1147,7 @@ def _report(share: _Share, path: Path) -> None:
     else:
         again = "it does so only after others"
     why = failure(script) or share.why
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"# {why}\n".replace("\n", "\n# ").rstrip("# ") + f"\n{tuple(script)!r}\n", encoding="ascii")
     print(f"FINDING: {why}\n  {path}, {len(script.steps)} steps; {again}", flush=True)
     for step in script.steps[:30]:
@@ -1184,4 +1185,6 @@ def options(parser: Any) -> None:
     )
     parser.add_argument("--jobs", type=int, default=2, help="how many processes; 2 by default")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="play the script of a finding again")
-    parser.add_argument("--directory", type=Path, default=Path(), help="where scripts of findings go; here by default")
+    parser.add_argument(
+        "--directory", type=Path, default=Path("build/fuzz"), help="where scripts of findings go; build/fuzz by default"
+    )
