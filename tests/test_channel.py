@@ -210,6 +210,7 @@ class RequestTimeoutTests(ChannelCase):
         self.clock.advance(10)
         self.assertTrue(connection.transport.disconnecting)
         self.assertFalse(connection.transport.aborted)
+        self.clock.advance(0)
         connection.send(SENDING[-1:])
         self.assertEqual(self.output(connection), TIMEOUT)
         self.assertEqual(self.apps.last.received, [])
@@ -273,6 +274,18 @@ class RequestTimeoutTests(ChannelCase):
         self.clock.advance(0)
         self.assertTrue(connection.transport.gone)
         self.assertNotIn(b" 408 ", self.output(connection))
+
+    def test_afterRubbish(self):
+        """
+        What comes after bytes that are no request is not read, though the connection can't be closed yet.
+        """
+        connection = self.connect()
+        connection.transport.blocked = True
+        for _ in range(3):
+            connection.send(b"rubbish\r\n\r\n")
+            connection.send(SENDING)
+        self.assertEqual(self.output(connection), b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        self.assertEqual(self.apps.last.received, [])
 
     def test_addedService(self):
         """
@@ -353,6 +366,20 @@ class IdleTests(ChannelCase):
         connection.ask("POST", "/0/s/xhr")
         self.clock.advance(800)
         self.assertFalse(connection.transport.gone)
+
+    def test_lastAnswerBehindAnother(self):
+        """
+        Nor does it count where the last answer of a connection begins as another one is complete.
+        """
+        connection = self.connect()
+        page = b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        connection.send(page + page.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        self.slow.requests[0].finish()
+        self.clock.advance(1000)
+        self.assertFalse(connection.transport.disconnecting)
+        self.slow.requests[1].finish()
+        self.clock.advance(0)
+        self.assertTrue(connection.transport.gone)
 
     def test_doesNotTakeTheLastAnswer(self):
         """

@@ -46,8 +46,11 @@ class Channel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Bytes came.
+        Bytes came. When the connection is being closed, since what came before was no request for instance, they are
+        too late; TLS hands them over nevertheless.
         """
+        if self.transport.disconnecting:
+            return
         super().dataReceived(data)
         if self._arrivals is not None or self._busyReceiving:
             return
@@ -83,9 +86,7 @@ class Channel(HTTPChannel):
             self.transport.abortConnection()  # has refused what came, and can't even say so
             return
         self.site.countTimeout(getattr(self, "_path", b""))
-        self.dataReceived = self.rawDataReceived = _drop  # type: ignore[method-assign]
         self.transport.write(_TIMEOUT)
-        self.setTimeout(None)
         self.timeoutConnection()
 
     def refuse(self) -> None:
@@ -118,14 +119,15 @@ class Channel(HTTPChannel):
         An answer is complete. Twisted lets a connection that is closed after it be, even if nobody takes the answer.
         """
         super().requestDone(request)
-        if not self.persistent:
+        if self.transport.disconnecting:
             self.setTimeout(self._savedTimeOut)
 
     def timeoutConnection(self) -> None:
         """
         Close; who does not even take what is still to be sent is cut. Twisted would write both into the log.
         """
-        self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
+        if self._abortingCall is None:
+            self._abortingCall = self.callLater(self.abortTimeout, self.forceAbortClient)
         self.loseConnection()
 
     def forceAbortClient(self) -> None:

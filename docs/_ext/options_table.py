@@ -1,15 +1,17 @@
 """
-The directive C{txsockjs-options}: every option of a service, so that no table goes stale.
+The directive C{txsockjs-options}, every option of a service, and the role C{limit}, the name, default and unit of one, so
+that no table goes stale.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from docutils import nodes
 from docutils.nodes import Node
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from txsockjs.options import OPTIONS, OptionInfo
 
@@ -50,9 +52,22 @@ class OptionsDirective(SphinxDirective):
         return self.parse_content_to_nodes()
 
 
+class LimitRole(SphinxRole):
+    """
+    Stands for an option that is a limit.
+    """
+
+    def run(self) -> tuple[list[Node], list[nodes.system_message]]:
+        option = next((option for option in OPTIONS if option.name == self.text), None)
+        if option is None:
+            return [], [self.inliner.reporter.error(f"there is no option {self.text!r}", line=self.lineno)]
+        return [nodes.literal(text=option.name), nodes.Text(f" {option.defaultText} {option.unit}")], []
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """
     Called by Sphinx.
     """
     app.add_directive("txsockjs-options", OptionsDirective)
+    app.add_role("limit", LimitRole())
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,8 +3,8 @@
 """
 Idle clients, in a process of their own: C{python -m tests.endurance.idlers PORT TRANSPORT NUMBER FIRST}.
 
-Each opens a session, reads what comes and throws it away, and answers pings. The process says when all are open, and
-then how many have gone, each time that one goes.
+Each opens a session, reads what comes and throws it away, answers pings, and polls again after each answer to a poll.
+The process says when all are open, and then how many have gone, each time that one goes.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ _PATHS = {
     "websocket": ("GET", "/0/{}/websocket"),
     "websocket-raw": ("GET", "/websocket"),
     "xhr-streaming": ("POST", "/0/{}/xhr_streaming"),
+    "xhr-polling": ("POST", "/0/{}/xhr"),
     "eventsource": ("GET", "/0/{}/eventsource"),
     "htmlfile": ("GET", "/0/{}/htmlfile?c=f"),
 }
 TRANSPORTS = tuple(_PATHS)
 
 _AT_A_TIME = 100
+
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+"""How an answer to a poll ends."""
 
 
 class _Idler(Protocol):
@@ -38,10 +42,11 @@ class _Idler(Protocol):
 
     factory: _Idlers
     _opened = False
-    _buffer = b""
+    _request = _buffer = b""
 
     def connectionMade(self) -> None:
-        self.transport.write(self.factory.request())
+        self._request = self.factory.request()
+        self.transport.write(self._request)
 
     def dataReceived(self, data: bytes) -> None:
         if self._opened:
@@ -56,9 +61,13 @@ class _Idler(Protocol):
             self._frames(rest)
 
     def _frames(self, data: bytes) -> None:
-        if not self.factory.upgrade:
-            return
         data = self._buffer + data
+        if not self.factory.upgrade:
+            self._buffer = data[-len(_LAST_CHUNK) :]
+            if self.factory.polls and self._buffer == _LAST_CHUNK:
+                self._buffer = b""
+                self.transport.write(self._request)
+            return
         while len(data) >= 2 and len(data) >= 2 + data[1]:  # nothing longer comes
             size = data[1]
             if data[0] & 15 == PING:
@@ -83,6 +92,7 @@ class _Idlers(Factory):
         self._method, self._path = _PATHS[transport]
         self.raw = transport == "websocket-raw"
         self.upgrade = transport.startswith("websocket")
+        self.polls = transport == "xhr-polling"
         self._count = count
         self._next = first
         self._open = self._gone = 0

@@ -6,7 +6,7 @@ The leak test: thousands of sessions by each transport, against a service in a p
 ended by the service, a third by the client, and a third by a connection that breaks (RST). Sessions, delayed calls and
 open files must be back exactly where they were.
 
-Memory must be back within 400 bytes a session, and 2 MiB besides. An object that is left of each session would cost
+Memory must be back within 400 bytes a session, and 1 MiB besides. An object that is left of each session would cost
 more: a session with its connection and its protocol has some 3 KiB. The rest is the allocator's: it returns whole
 pages only, so that one object that lives on keeps what lay around it. Sessions by which the process warms up come
 first, and do not count.
@@ -26,7 +26,7 @@ from tests.endurance.serving import Measure, Server, manyDescriptors
 __all__ = ["Result", "measureLeaks"]
 
 _PER_SESSION = 400
-_BESIDES = 2 * 1024 * 1024
+_BESIDES = 1024 * 1024
 _QUICK = {"disconnect_delay": 1.0, "close_timeout": 1.0}
 _SETTLE = 120.0
 
