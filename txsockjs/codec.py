@@ -84,6 +84,13 @@ def _dumpsFast(text: str) -> str:
 _dumps: Callable[[str], str] = _dumpsStandard if orjson is None else _dumpsFast
 
 
+def _dumpsASCIIStandard(text: str) -> bytes:
+    return json.dumps(text, ensure_ascii=False).encode("ascii")
+
+
+_dumpsASCII: Callable[[str], bytes] = _dumpsASCIIStandard if orjson is None else orjson.dumps
+
+
 def quote(text: str) -> str:
     """
     Write C{text} as a JSON string, as the protocol wants it (protocol section "Frames").
@@ -103,6 +110,8 @@ def encodeMessage(text: str) -> bytes:
 
     @return: a JSON string in UTF-8.
     """
+    if text.isascii():  # then nothing in it is mangled
+        return _dumpsASCII(text)
     return quote(text).encode("utf-8")
 
 

@@ -25,7 +25,7 @@ The rules:
   10. An exception in the application is logged and closes its own session, with code 1011. A message of the client that
      is larger than may be closes it with code 1009, and nothing that came with it is delivered.
   11. Messages of the client are delivered in the order in which they came. Those that come before the application has
-      seen its connection, or while it has paused its intake, wait for it. Those that it has not taken when the session
+      seen its connection, while it has paused its intake, or while it is just called or writes, wait for it. Those that it has not taken when the session
       stops being OPEN are dropped, and the intake is not paused any more, so that the end of a connection is seen.
   12. A close waits for the application's producer to finish, but a shutdown stops the producer.
 
@@ -233,6 +233,7 @@ class Session:
         "_closeAsked",
         "_closing",
         "_connected",
+        "_entered",
         "_flushing",
         "_framing",
         "_inbox",
@@ -276,6 +277,7 @@ class Session:
         self._queue: list[bytes] = []
         self.queuedBytes = 0
         self._flushing = False
+        self._entered = False  # whether the application is at work: nothing is delivered to it meanwhile
         self._closeAsked = False
         self._closing = INTERRUPTED  # what is said to whoever comes after the end
         self._outcome: Failure | None = None  # what the application is told
@@ -375,15 +377,15 @@ class Session:
             raise MessageTooLarge(keeper.maxMessageSize)
         keeper.stats.messagesIn += len(messages)
         keeper.stats.bytesIn += size
-        waiting = bool(self._inbox)
-        taken: Deferred[None] = Deferred()
-        self._inbox.extend((message, 0, None) for message in messages[:-1])
-        self._inbox.append((messages[-1], size, taken))
-        self.backlog += size
-        if not waiting:
-            self._deliver()
+        if self._inbox or self._entered or not self._reading:
+            return self._keep(messages, size)
+        rest = self._deliverNow(messages)
+        taken = self._keep(rest, size) if rest and self.state is State.OPEN else None
+        if self._flushing:
+            self._keeper.turns.add(self)
+        else:
             self.flush()
-        return None if taken.called else taken
+        return taken
 
     # -- what the application does --------------------------------------------------------------------------------
 
@@ -551,8 +553,10 @@ class Session:
         """
         if self._flushing:
             return
-        self._drain()
-        self._regulate()
+        if self._queue:
+            self._drain()
+        if self._producer is not None:
+            self._regulate()
         if self.state is State.CLOSING and not self._queue and self._receiver is not None and not self.blocked:
             self._sayClose(self._receiver)
 
@@ -577,18 +581,30 @@ class Session:
 
     def _enqueue(self, message: bytes) -> None:
         size = len(message)
-        self._queue.append(message)
-        self.queuedBytes += size
-        stats = self._keeper.stats
+        queue = self._queue
+        keeper = self._keeper
+        if not queue:
+            keeper.turns.add(self)
+        queue.append(message)
+        self.queuedBytes = queued = self.queuedBytes + size
+        stats = keeper.stats
         stats.messagesOut += 1
         stats.bytesOut += size
-        self._keeper.turns.add(self)
-        if self._isOverfull:
-            self._drain()
-            if self._isOverfull:
-                self._cut(OVERFLOW, SessionLost(*OVERFLOW), Cause.OVERFLOW)
-        elif self.queuedBytes > HIGH_WATER:
+        if queued > keeper.maxQueuedBytes or len(queue) > keeper.maxQueuedMessages:
+            self._relieve()
+        elif queued > HIGH_WATER:
             self._regulate()
+
+    def _relieve(self) -> None:
+        """
+        More is queued than may be: send it now, or be lost.
+        """
+        # Whoever writes now is not to get messages before it is done.
+        outer, self._entered = self._entered, True
+        self._drain()
+        self._entered = outer
+        if self._isOverfull:
+            self._cut(OVERFLOW, SessionLost(*OVERFLOW), Cause.OVERFLOW)
 
     @property
     def _isOverfull(self) -> bool:
@@ -621,6 +637,38 @@ class Session:
         self._call(self._application.opened)
         if self._inbox:
             self._keeper.turns.add(self)  # a request was waiting behind the one that got the opening
+
+    def _deliverNow(self, messages: list[str]) -> list[str]:
+        """
+        Give messages that have just come to the application.
+
+        @return: those that it has not taken.
+        """
+        assert self._application is not None
+        deliver = self._application.received
+        self._entered = True
+        try:
+            for position, message in enumerate(messages, 1):
+                deliver(message)
+                if not self._reading or self.state is not State.OPEN:
+                    return messages[position:]
+        except Exception:
+            self._failed()
+        finally:
+            self._entered = False
+        return []
+
+    def _keep(self, messages: list[str], size: int) -> Deferred[None]:
+        """
+        Wait with messages until the application takes them.
+        """
+        taken: Deferred[None] = Deferred()
+        self._inbox.extend((message, 0, None) for message in messages[:-1])
+        self._inbox.append((messages[-1], size, taken))
+        self.backlog += size
+        if self._reading:
+            self._keeper.turns.add(self)
+        return taken
 
     def _deliver(self) -> None:
         """
@@ -749,14 +797,23 @@ class Session:
 
         @return: what it returned, or L{None} when it failed, which closes the session.
         """
+        outer, self._entered = self._entered, True
         try:
             return function(*args)
         except Exception:
-            failure = Failure()
-            _log.failure("the application failed; its session is closed", failure)
-            if self.state is State.OPEN:
-                self._condemn(INTERNAL_ERROR, failure, Cause.FAILED)
+            self._failed()
             return None
+        finally:
+            self._entered = outer
+
+    def _failed(self) -> None:
+        """
+        The application has raised the present exception.
+        """
+        failure = Failure()
+        _log.failure("the application failed; its session is closed", failure)
+        if self.state is State.OPEN:
+            self._condemn(INTERNAL_ERROR, failure, Cause.FAILED)
 
 
 def _isLarger(message: str, limit: int) -> bool:

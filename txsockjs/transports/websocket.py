@@ -29,6 +29,8 @@ from txsockjs.timers import Deadlines
 from txsockjs.transports.admission import admit
 from txsockjs.transports.answers import Answer, Leaf, isTooLarge, plainText, refuseBody, refuseOrigin
 from txsockjs.transports.base import SESSION_DEPTH
+from txsockjs.transports.direct import writeNow
+from txsockjs.transports.frames import takeText, textFrame
 from txsockjs.transports.liveness import unsentBytes, watchPeer
 
 __all__ = ["RawWebSocket", "WebSocket"]
@@ -91,7 +93,7 @@ class _FramedProtocol(WebSocketServerProtocol):
         """
         # While the closing handshake of the client is under way nothing can be sent; the session hears of its end soon.
         if self.state == self.STATE_OPEN:
-            self.sendMessage(frame)
+            writeNow(self.transport, textFrame(frame))
         return True
 
     def close(self, code: int, reason: str) -> None:
@@ -197,10 +199,36 @@ class _FramedProtocol(WebSocketServerProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Bytes came. Nothing more than a mark is made of it here: deadlines look at it when they are due.
+        Bytes came. Text frames of the common shape are taken here, all others are left to Autobahn.
         """
-        self.heard = True
-        super().dataReceived(data)
+        self.heard = True  # deadlines look at it when they are due
+        # Only between messages, and with nothing that waits for the rest of a frame.
+        if self.state == self.STATE_OPEN and not self.data and not self.inside_message and self.current_frame is None:
+            data = self._takeTexts(data)
+        if data:
+            super().dataReceived(data)
+
+    def _takeTexts(self, data: bytes) -> bytes:
+        """
+        Take text frames from the beginning of what came, as long as there is nothing special about them.
+
+        @return: the rest.
+        """
+        at = size = 0
+        limit = self.factory.usualSize
+        messages: list[str] = []
+        while (taken := takeText(data, at, limit)) is not None:
+            payload, end = taken
+            try:
+                messages += self._decode(payload)
+            except (DecodeError, UnicodeDecodeError):
+                break
+            size += len(payload)
+            at = end
+        if messages:
+            # Whether the application has taken them does not matter here: it stops the reading of this connection.
+            self.session.received(messages, size)
+        return data[at:] if at else data
 
     def onOpen(self) -> None:
         """
@@ -330,6 +358,7 @@ class _SharedFactory(WebSocketServerFactory):
     What the WebSockets of one kind share.
 
     @ivar limit: the number of bytes that a message may have on the wire.
+    @ivar usualSize: the number of bytes up to which a frame needs no second look.
     @ivar refused: counts what is refused, by cause.
     @ivar writeTimeout: for how long what was sent may stay unacknowledged.
     @ivar closings: where closing handshakes have their deadlines.
@@ -343,6 +372,7 @@ class _SharedFactory(WebSocketServerFactory):
         clock, options = service.clock, service.options
         super().__init__(server="", reactor=clock)
         self.limit = limit
+        self.usualSize = options.max_message_size
         self.refused = service.registry.stats.refused
         self.writeTimeout = options.write_timeout
         protocol = _FramedProtocol
