@@ -63,7 +63,7 @@ def number(value: float | None) -> str:
     """
     if value is None:
         return ""
-    if value < 10:
+    if value < 9.95:
         return f"{value:.1f}"
     return f"{value:,.0f}"
 
@@ -97,8 +97,8 @@ def listTable(title: str, headers: Sequence[str], rows: _Rows) -> str:
     """
     lines = [f".. list-table:: {title}", "   :header-rows: 1", ""]
     for row in [list(headers), *rows]:
-        lines += [f"   {'-' if place else '* -'} {cell}".rstrip() for place, cell in enumerate(row)]
-    return re.sub(r"^   - ", "     - ", "\n".join(lines), flags=re.MULTILINE) + "\n"
+        lines += [f"   {' ' if place else '*'} - {cell}".rstrip() for place, cell in enumerate(row)]
+    return "\n".join(lines) + "\n"
 
 
 def comparisonTables(data: dict[str, Any]) -> Iterable[tuple[str, list[str], _Rows]]:

@@ -391,6 +391,13 @@ class FiguresTests(SynchronousTestCase):
             self.assertIn("this & that", text)
             self.assertIn("Go is not installed", text)
 
+    def test_listTable(self) -> None:
+        """
+        Empty cells are cells.
+        """
+        text = report.listTable("Title", ["a", "b"], [["1", ""], ["", "2"]])
+        self.assertEqual(["   * - a", "     - b", "   * - 1", "     -", "   * -", "     - 2"], text.splitlines()[3:])
+
     def test_picture(self) -> None:
         """
         The picture is XML, with a bar for each figure.

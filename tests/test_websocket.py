@@ -15,6 +15,7 @@ from twisted.internet import reactor
 from twisted.internet.address import UNIXAddress
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
 from twisted.web.test.requesthelper import DummyRequest
@@ -929,6 +930,10 @@ class RealSizeTests(TestCase):
         for frame in frames:
             socket.write(frame)
         self.assertEqual((await socket.ending()).payload, closePayload(1009, "The message is too large"))
+        for _ in range(1000):  # the client may see the end before the protocol does
+            if self.apps.last.lost:
+                break
+            await deferLater(reactor, 0.01)
         (reason,) = self.apps.last.lost
         self.assertEqual((reason.type, reason.value.code), (SessionLost, 1009))
         self.assertEqual(self.stats.refused, {"message too large": 1})

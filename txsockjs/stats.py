@@ -6,13 +6,13 @@ What a service counts, for whoever watches it.
 from __future__ import annotations
 
 from collections import Counter
-from enum import Enum
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 __all__ = ["Cause", "Gauges", "Stats"]
 
 
-class Cause(str, Enum):
+class Cause(StrEnum):
     """
     Why a session ended.
     """
@@ -30,8 +30,6 @@ class Cause(str, Enum):
     TOO_LARGE = "message too large"
     WRONG = "client broke the rules"
     STOPPED = "service stopped"
-
-    __str__ = str.__str__
 
 
 class Gauges(NamedTuple):

@@ -1,6 +1,6 @@
 """
-The directive C{txsockjs-options}, every option of a service, and the role C{limit}, the name, default and unit of one, so
-that no table goes stale.
+The directive C{txsockjs-options}, every option of a service, and the role C{limit}, the name, default and unit of one,
+so that no table goes stale.
 """
 
 from __future__ import annotations

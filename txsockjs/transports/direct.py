@@ -1,7 +1,8 @@
 # -*- test-case-name: tests.test_direct -*-
 """
-Writing without a detour, for speed. C{transport.write} waits for the reactor to say that the socket has room, which costs
-two system calls around every C{send}; a plain TCP connection that has nothing to send as yet can be tried at once.
+Writing without a detour, for speed. C{transport.write} waits for the reactor to say that the socket has room, which
+costs two system calls around every C{send}; a plain TCP connection that has nothing to send as yet can be tried at
+once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # -*- test-case-name: tests.test_frames -*-
 """
-The one common shape of a WebSocket's frames, for speed: a complete, unfragmented, masked text frame from the client, and
-an unmasked text frame to it (RFC 6455 section 5.2). Everything else is Autobahn's.
+The one common shape of a WebSocket's frames, for speed: a complete, unfragmented, masked text frame from the client,
+and an unmasked text frame to it (RFC 6455 section 5.2). Everything else is Autobahn's.
 """
 
 from __future__ import annotations
