@@ -2,8 +2,8 @@
 # Copyright (c) txsockjs contributors. See LICENSE for details.
 
 """
-Who gets a session: the options C{authorize}, C{authorize_timeout}, C{max_sessions_per_host} and C{bind_sessions}, and what
-happens while a service drains.
+Who gets a session: the options C{authorize}, C{authorize_timeout}, C{max_sessions_per_host} and C{bind_sessions}, and
+what happens while a service drains.
 """
 
 from __future__ import annotations

@@ -25,8 +25,9 @@ The rules:
   10. An exception in the application is logged and closes its own session, with code 1011. A message of the client that
      is larger than may be closes it with code 1009, and nothing that came with it is delivered.
   11. Messages of the client are delivered in the order in which they came. Those that come before the application has
-      seen its connection, while it has paused its intake, or while it is just called or writes, wait for it. Those that it has not taken when the session
-      stops being OPEN are dropped, and the intake is not paused any more, so that the end of a connection is seen.
+      seen its connection, while it has paused its intake, or while it is just called or writes, wait for it. Those
+      that it has not taken when the session stops being OPEN are dropped, and the intake is not paused any more, so
+      that the end of a connection is seen.
   12. A close waits for the application's producer to finish, but a shutdown stops the producer.
 
 The states::
