@@ -24,6 +24,7 @@ def writeNow(transport: Any, data: bytes) -> None:
         or transport.dataBuffer
         or transport._tempDataBuffer
         or transport.disconnecting
+        or transport._aborting
         or transport._writeDisconnected
         or not transport.connected
         or transport.TLS
