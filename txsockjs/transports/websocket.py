@@ -220,10 +220,12 @@ class _FramedProtocol(WebSocketServerProtocol):
         while (taken := takeText(data, at, limit)) is not None:
             payload, end = taken
             try:
-                messages += self._decode(payload)
+                decoded = self._decode(payload)
             except (DecodeError, UnicodeDecodeError):
                 break
-            size += len(payload)
+            if decoded:
+                messages += decoded
+                size += len(payload)
             at = end
         if messages:
             # Whether the application has taken them does not matter here: it stops the reading of this connection.
