@@ -21,7 +21,7 @@ from txsockjs.options import TRANSPORTS, Options
 from txsockjs.service import Service
 from txsockjs.stats import Gauges, Stats
 from txsockjs.timers import chooseClock
-from txsockjs.transports import BELOW_SERVICE, BELOW_SESSION, leaves
+from txsockjs.transports import BELOW_SERVICE, BELOW_SESSION, QUICK, leaves
 from txsockjs.transports.answers import (
     JSON,
     PLAIN,
@@ -128,6 +128,7 @@ class SockJSResource(Resource):
         self._pages: dict[bytes, IResource] = {b"": self._greeting, b"info": _Info(service)}
         self._pages.update(leaves(BELOW_SERVICE, service, on))
         self._transports = leaves(BELOW_SESSION, service, on)
+        self._quick = not service.asksTheUser
 
     @property
     def options(self) -> Options:
@@ -148,6 +149,22 @@ class SockJSResource(Resource):
         if len(below) == 2 and self._isName(name) and self._isName(below[0]):
             return self._transports.get(below[1], self._notFound)
         return self._notFound
+
+    def quickLeaf(self, below: Sequence[bytes], size: int) -> IResource | None:
+        """
+        @param below: the segments of a URL below the service: server, session and transport.
+
+        @param size: the size of the body of a request.
+
+        @return: what L{getChild} would find, if this is one of the URLs of L{QUICK}, and if no callable of the user's
+            is to see the request.
+        """
+        server, session, transport = below
+        if transport not in QUICK or not self._quick or size > self.options.max_body_size:
+            return None
+        if not self._isName(server) or not self._isName(session):
+            return None
+        return self._transports.get(transport)
 
     def _isName(self, segment: bytes) -> bool:
         """
