@@ -251,7 +251,7 @@ class ReceiveLeaf(SessionLeaf):
         request.setHeader(b"content-type", self.contentType)
         if prelude:
             request.write(prelude)
-        if limit > 1:  # a poll has its end with the next heartbeat
+        if limit > 1 or not self._service.options.heartbeat_delay:  # else it has its end with the next heartbeat
             watchPeer(request.channel, self._service.options.write_timeout)
         session.attach(HTTPReceiver(request, session, dress, limit))
         return NOT_DONE_YET
