@@ -59,7 +59,7 @@ class Channel(HTTPChannel):
                 path, fields, body = common
                 leaf = self.site.leafFor(path, len(body))
                 if leaf is not None:
-                    self._answer(QuickRequest(self, path, fields, body), leaf)
+                    self.answerQuickly(QuickRequest(self, path, fields, body), leaf)
                     return
         super().dataReceived(data)
         if self._arrivals is not None or self._busyReceiving:
@@ -69,7 +69,7 @@ class Channel(HTTPChannel):
             self._arrivals = self.site.arrivals
             self._arrivals.start(self)
 
-    def _answer(self, request: QuickRequest, leaf: IResource) -> None:
+    def answerQuickly(self, request: QuickRequest, leaf: IResource) -> None:
         """
         Answer a request that has taken the shortcut, with the books kept as C{twisted.web} does.
         """

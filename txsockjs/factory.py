@@ -20,7 +20,7 @@ from txsockjs.channel import Channel, Front
 from txsockjs.options import Options
 from txsockjs.resource import SockJSResource
 from txsockjs.timers import Deadlines
-from txsockjs.transports import BELOW_SESSION
+from txsockjs.transports import BELOW_SERVICE, BELOW_SESSION
 from txsockjs.transports.answers import Answer, NotFound, UnreadBody
 from txsockjs.transports.base import SESSION_DEPTH
 
@@ -224,6 +224,8 @@ class _ServiceSite(Site):
 
     def _serviceOf(self, uri: bytes) -> SockJSResource | None:
         path = tuple(unquote_to_bytes(segment) for segment in uri.partition(b"?")[0][1:].split(b"/"))
+        if path[-1] in BELOW_SERVICE and path[:-1] in self._places:
+            return self._places[path[:-1]]
         if len(path) < SESSION_DEPTH or path[-1] not in BELOW_SESSION:
             return None
         service = self._places.get(path[:-SESSION_DEPTH])
@@ -238,7 +240,7 @@ class _ServiceSite(Site):
         @return: the leaf of a service that C{twisted.web} would find for it, where none but ours have a say in that,
             and nothing of the user's is to see the request.
         """
-        if self.resource is not self._root or self.requestFactory is not _Request:
+        if self.resource is not self._root or not issubclass(self.requestFactory, _Request):
             return None
         segments = path[1:].split(b"/")
         service = self._places.get(tuple(segments[:-SESSION_DEPTH]))
@@ -283,7 +285,8 @@ class _ServiceSite(Site):
         Start the wrapped factories as well.
         """
         super().startFactory()
-        for _, factory in self._services:
+        for resource, factory in self._services:
+            resource.start()
             factory.doStart()
 
     def stopFactory(self) -> None:
@@ -428,7 +431,7 @@ class SockJSMultiFactory(_ServiceSite):
         prefix: str | bytes,
         options: Options | Mapping[str, Any] | None = None,
         **settings: Any,
-    ) -> None:
+    ) -> SockJSResource:
         """
         Add a service.
 
@@ -441,8 +444,12 @@ class SockJSMultiFactory(_ServiceSite):
 
         @param settings: see L{SockJSResource.__init__}.
 
+        @return: the service, for its C{stats} for instance.
+
         @raise ValueError: when a setting is wrong, or the prefix is taken.
         """
-        self._add(SockJSResource(factory, options, reactor=self._reactor, **settings), factory, prefix)
+        resource = SockJSResource(factory, options, reactor=self._reactor, **settings)
+        self._add(resource, factory, prefix)
         path = prefix if isinstance(prefix, str) else prefix.decode("utf-8", "replace")
         self.paths.append("/" + path.strip("/"))
+        return resource

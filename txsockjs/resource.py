@@ -170,7 +170,10 @@ class SockJSResource(Resource):
         """
         Whether this may be the server or the session part of a URL.
         """
-        return len(segment) <= self.options.max_session_id_length and _NAME.fullmatch(segment) is not None
+        if len(segment) > self.options.max_session_id_length:
+            self.stats.refused["session id too long"] += 1
+            return False
+        return _NAME.fullmatch(segment) is not None
 
     def render(self, request: Request) -> Answer:
         """
@@ -211,9 +214,15 @@ class SockJSResource(Resource):
         """
         return self._service.registry.drain(self.options.drain_timeout if timeout is None else timeout)
 
+    def start(self) -> None:
+        """
+        Take sessions again after L{drain} or L{stop}.
+        """
+        self._service.registry.isDraining = False
+
     def stop(self) -> None:
         """
-        Close every session now. Afterwards no delayed call of the service is left, save those of WebSockets that are
-        being closed.
+        Close every session now, and take none any more until L{start}. Afterwards no delayed call of the service is
+        left, save those of WebSockets that are being closed.
         """
         self._service.registry.stop()

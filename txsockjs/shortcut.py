@@ -124,7 +124,7 @@ class QuickRequest(Request):
         self._fields = fields
 
     @property
-    def requestHeaders(self) -> Headers:
+    def requestHeaders(self) -> Headers:  # type: ignore[override]
         """
         All headers of the request.
         """

@@ -206,7 +206,7 @@ class SessionLeaf(Leaf):
         if self.cors:
             allowOrigin(request, self._service.origins, self.nullIsAnyone)
         if tooLarge:
-            return refuseBody(request, limit)
+            return refuseBody(request, self._service)
         session = (request.postpath or [b""])[0]
         return self.exchange(request, session.decode("utf-8", "surrogateescape"))
 

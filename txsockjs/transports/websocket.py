@@ -452,9 +452,8 @@ class WebSocket(Leaf):
         if why is not None:
             request.setHeader(b"sec-websocket-version", _VERSION)
             return plainText(request, BAD_REQUEST, f"This is a WebSocket: it {why}\n")
-        limit = self._service.options.max_body_size
-        if isTooLarge(request, limit):
-            return refuseBody(request, limit)
+        if isTooLarge(request, self._service.options.max_body_size):
+            return refuseBody(request, self._service)
         return admit(self._service, request, lambda: self._begin(request))
 
     def _begin(self, request: Request) -> Answer:
