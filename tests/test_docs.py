@@ -146,11 +146,11 @@ class WatchingTests(SynchronousTestCase):
 
     def test_services(self) -> None:
         """
-        The services of a site are the children of its root.
+        C{addFactory} returns the service, which is a child of the site's root.
         """
         site = SockJSMultiFactory()
-        site.addFactory(Factory.forProtocol(Echo), "echo", heartbeat_delay=7)
-        service = site.resource.children[b"echo"]
+        service = site.addFactory(Factory.forProtocol(Echo), "echo", heartbeat_delay=7)
+        self.assertIs(site.resource.children[b"echo"], service)
         self.assertEqual(service.options.heartbeat_delay, 7)
         self.assertIsInstance(service.stats, Stats)
 

@@ -215,7 +215,7 @@ class SelfTests(SynchronousTestCase):
         It finds an exception that leaves the service.
         """
         with mock.patch.object(HTTPChannel, "lineReceived", side_effect=KeyError("found")):
-            self.assertFinds("(?s)dataReceived raised.*KeyError: 'found'", ("send", 0, POLL))
+            self.assertFinds("(?s)dataReceived raised.*KeyError: 'found'", ("send", 0, STREAM[:40]))
 
     def test_log(self):
         """

@@ -54,6 +54,7 @@ class ReadBodyTests(SiteCase):
             answer = self.answerTo("POST", path, body=json.dumps(["x" * 13]).encode())
             self.assertEqual((answer.code, answer.body), (413, TOO_LARGE))
             self.assertEqual(self.apps.last.received, [b"x" * 12])
+        self.assertEqual(self.resource.stats.refused, {"body too large": 2})
 
     def test_headers(self):
         """
@@ -136,6 +137,15 @@ class UnreadBodyTests(SiteCase):
             self.assertIn("no-store", answer().header("Cache-Control"))
             self.assertEqual(answer().header("Set-Cookie"), "JSESSIONID=dummy; path=/")
             self.assertRefused(connection, answer)
+
+    def test_webSockets(self):
+        """
+        The same holds for a handshake.
+        """
+        self.make()
+        for path in ("/0/s/websocket", "/websocket", "/websocket?x"):
+            connection = self.connect()
+            self.assertRefused(connection, connection.upgrade(path, {"Content-Length": "17"}))
 
     def test_withHeaders(self):
         """
@@ -292,6 +302,7 @@ class SessionsTests(SiteCase):
 
     def assertFull(self, answer):
         self.assertEqual((answer.code, answer.body), (503, b"There are too many sessions\n"))
+        self.assertGreater(self.resource.stats.refused["too many sessions"], 0)
         self.assertEqual(answer.header("Retry-After"), "5")
         self.assertEqual(answer.header("Content-Type"), "text/plain; charset=UTF-8")
 
@@ -367,6 +378,7 @@ class SessionIdTests(SiteCase):
             for server, session, code in ((fits, fits, 200), (fits, tooLong, 404), (tooLong, fits, 404)):
                 self.assertEqual(self.answerTo("POST", f"/{server}/{session}/xhr").code, code)
         self.assertEqual(self.connect().upgrade(f"/0/{'x' * 9}/websocket")().code, 404)
+        self.assertEqual(self.resource.stats.refused, {"session id too long": 7})
 
     def test_default(self):
         """

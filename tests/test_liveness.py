@@ -645,6 +645,7 @@ class RealWatchTests(RealCase):
     """
 
     async def assertWatched(self, client):
+        # Polls have their end with the next heartbeat, if there are any.
         for number, (method, path) in enumerate((*STREAMING, *POLLING, ("GET", FRAMED), ("GET", RAW))):
             for connection in self.accepted():
                 connection.abortConnection()
@@ -663,7 +664,7 @@ class RealWatchTests(RealCase):
         """
         It breaks a connection where nothing is acknowledged for the write timeout.
         """
-        await self.serve(write_timeout=7)
+        await self.serve(write_timeout=7, heartbeat_delay=0)
         await self.assertWatched(self.client())
 
     async def test_off(self):
@@ -685,7 +686,7 @@ class RealWatchTests(RealCase):
         directory.mkdir()
         trust = Certificate.loadPEM(makeCertificate(directory))
         keys = f"privateKey={directory}/k.pem:certKey={directory}/c.pem"
-        await self.serve(f"ssl:0:interface=127.0.0.1:{keys}", write_timeout=7)
+        await self.serve(f"ssl:0:interface=127.0.0.1:{keys}", write_timeout=7, heartbeat_delay=0)
         plain = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port.getHost().port)
         options = optionsForClientTLS("localhost", trustRoot=trust)
         await self.assertWatched(self.client(wrapClientTLS(options, plain)))
@@ -694,7 +695,7 @@ class RealWatchTests(RealCase):
         """
         And below the PROXY protocol.
         """
-        await self.serve("haproxy:tcp:port=0:interface=127.0.0.1", write_timeout=7)
+        await self.serve("haproxy:tcp:port=0:interface=127.0.0.1", write_timeout=7, heartbeat_delay=0)
         wire = await self.client().connect()
         wire.write(b"PROXY TCP4 192.0.2.7 198.51.100.1 1234 80\r\n")
         await (await wire.request(*STREAMING[0])).chunk()

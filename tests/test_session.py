@@ -393,6 +393,82 @@ class CountTests(SessionTestCase):
         self.assertOver(1002, SessionLost, Cause.STALLED)
 
 
+class HeldBelowTests(SessionTestCase):
+    """
+    What a connection that is full has already taken.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.registry.maxQueuedBytes = 4 * HIGH_WATER
+        self.registry.maxQueuedMessages = 10000
+
+    def writeUntilLost(self, size):
+        """
+        Write messages of C{size} bytes each, a turn for each four, until the session is lost.
+
+        @return: how many bytes were written.
+        """
+        written = 0
+        while self.session.state is State.OPEN:
+            for _ in range(4):
+                self.session.send("x" * size)
+                written += size + 2
+            self.turn()
+            self.assertLess(written, 100 * HIGH_WATER)
+        return written
+
+    def test_bound(self):
+        """
+        A connection that is full holds little more than makes it so, and that counts to what may be queued.
+        """
+        for size in (100, 5000, HIGH_WATER // 2, 2 * HIGH_WATER):
+            self.setUp()
+            receiver = self.attach()
+            # As Twisted's do, its connection is full with the first byte beyond its buffer.
+            taken = [0]
+
+            def send(frame, taken=taken, receiver=receiver):
+                taken[0] += len(frame)
+                if taken[0] > HIGH_WATER and not receiver.blocked:
+                    receiver.block()
+                return True
+
+            receiver.send = send
+            self.writeUntilLost(size)
+            self.assertLessEqual(taken[0], 2 * HIGH_WATER + size + 8)
+            self.assertOver(1008, SessionLost, Cause.OVERFLOW)
+
+    def test_oneGo(self):
+        """
+        What is written in one turn leaves in pieces, so that a connection which is full after the first has no more.
+        """
+        receiver = self.attach()
+        receiver.during = receiver.block
+        for _ in range(30):
+            self.session.send("x" * (HIGH_WATER // 10))
+        self.turn()
+        self.assertEqual(len(receiver.frames), 2)
+        self.assertLessEqual(len(receiver.frames[1]), HIGH_WATER * 12 // 10)
+        receiver.unblock()
+        messages = [message for frame in receiver.frames[1:] for message in json.loads(frame[1:])]
+        self.assertEqual(len(messages), 30)
+        self.assertEqual(receiver.wrongs, [])
+
+    def test_room(self):
+        """
+        When it takes data again, what it had taken counts no more.
+        """
+        receiver = self.attach()
+        for _ in range(10):
+            receiver.block()
+            self.session.send("x" * HIGH_WATER)
+            self.session.send("x" * HIGH_WATER)
+            receiver.unblock()
+            self.turn()
+        self.assertIs(self.session.state, State.OPEN)
+
+
 class SizeTests(SessionTestCase):
     """
     Messages that are too large.
@@ -427,6 +503,21 @@ class SizeTests(SessionTestCase):
             self.assertEqual(self.application.messages, [])
             self.assertOver(1009, SessionLost, Cause.TOO_LARGE)
             self.assertEqual(self.registry.stats.refused, {"message too large": 1})
+
+    def test_tooMany(self):
+        """
+        More messages in one piece than may be queued close the session with 1009 as well.
+        """
+        receiver = self.attach()
+        self.session.received(["a"] * MOST_MESSAGES, MOST_MESSAGES * 4)
+        self.assertEqual(len(self.application.messages), MOST_MESSAGES)
+        error = self.assertRaises(MessageTooLarge, self.session.received, ["a"] * (MOST_MESSAGES + 1), 5)
+        self.assertEqual(str(error), f"There are more than {MOST_MESSAGES} messages")
+        self.assertEqual(receiver.frames[-1], b'c[1009,"There are too many messages at once"]')
+        self.turn()
+        self.assertEqual(len(self.application.messages), MOST_MESSAGES)
+        self.assertOver(1009, SessionLost, Cause.TOO_LARGE)
+        self.assertEqual(self.registry.stats.refused, {"too many messages": 1})
 
     def test_producer(self):
         """
@@ -2122,6 +2213,7 @@ class SessionMachine(RuleBasedStateMachine):
             self.refused += 1
             self.check(expected and self.session.state is not State.OPEN, "refused, and still open")
         else:
+            self.came += 2
             self.check(not expected, "a message that is too large was taken")
 
     # -- what must hold -------------------------------------------------------------------------------------------

@@ -12,7 +12,9 @@ from twisted.internet.interfaces import IDelayedCall, ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request, _GenericHTTPChannelProtocol
+from twisted.web.resource import IResource
 
+from txsockjs.shortcut import QuickRequest, parseCommon
 from txsockjs.timers import Deadlines
 
 __all__ = ["Channel", "Front"]
@@ -51,6 +53,14 @@ class Channel(HTTPChannel):
         """
         if self.transport.disconnecting:
             return
+        if not (self._handlingRequest or self.requests or self._buffer) and self.line_mode and self.persistent:
+            common = parseCommon(data)
+            if common is not None:
+                path, fields, body = common
+                leaf = self.site.leafFor(path, len(body))
+                if leaf is not None:
+                    self.answerQuickly(QuickRequest(self, path, fields, body), leaf)
+                    return
         super().dataReceived(data)
         if self._arrivals is not None or self._busyReceiving:
             return
@@ -58,6 +68,20 @@ class Channel(HTTPChannel):
         if not self._handlingRequest and (self.requests or self._buffer):
             self._arrivals = self.site.arrivals
             self._arrivals.start(self)
+
+    def answerQuickly(self, request: QuickRequest, leaf: IResource) -> None:
+        """
+        Answer a request that has taken the shortcut, with the books kept as C{twisted.web} does.
+        """
+        self.requests.append(request)
+        self._handlingRequest = True
+        self._savedTimeOut = None  # for an answer at once, the idle timeout need not be stopped
+        self.setRawMode()  # what comes next waits
+        request.answer(leaf)
+        if self._handlingRequest:
+            self._savedTimeOut = self.setTimeout(None)
+        else:
+            self.resetTimeout()
 
     def allContentReceived(self) -> None:
         """

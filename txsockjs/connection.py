@@ -110,7 +110,10 @@ class Connection:
         """
         self._protocol = self._factory.buildProtocol(self._peer)
         self._takesText = ISockJSProtocol.providedBy(self._protocol)
-        return self._protocol is not None
+        if self._protocol is None:
+            _log.debug("session {id} by {transport} from {peer} is refused", **self._labels)
+            return False
+        return True
 
     def opened(self) -> None:
         """
@@ -142,15 +145,17 @@ class Connection:
             # As a repr, since the client may have a say in the reason.
             _log.debug(
                 "session {id} by {transport} from {peer} is over: {cause} ({reason!r})",
-                id=self.id,
-                transport=self.transportName,
-                peer=self._peer,
+                **self._labels,
                 cause=str(cause),
                 reason=str(reason.value),
                 code=getattr(reason.value, "code", None),
             )
         assert self._protocol is not None
         self._protocol.connectionLost(reason)
+
+    @property
+    def _labels(self) -> dict[str, Any]:
+        return {"id": self.id, "transport": self.transportName, "peer": self._peer}
 
     # -- ITransport and ISockJSTransport --------------------------------------------------------------------------
 

@@ -49,8 +49,6 @@ class SessionLost(ConnectionLost):
 
 class MessageTooLarge(Exception):
     """
-    A client has sent a message that is larger than the option C{max_message_size} allows.
+    A client has sent a message that is larger than the option C{max_message_size} allows, or more messages in one piece
+    than C{max_queued_messages}. The text says which.
     """
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The message is larger than {limit} bytes")

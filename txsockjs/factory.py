@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IReactorTime
 from twisted.logger import Logger
+from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
@@ -19,7 +20,7 @@ from txsockjs.channel import Channel, Front
 from txsockjs.options import Options
 from txsockjs.resource import SockJSResource
 from txsockjs.timers import Deadlines
-from txsockjs.transports import BELOW_SESSION
+from txsockjs.transports import BELOW_SERVICE, BELOW_SESSION
 from txsockjs.transports.answers import Answer, NotFound, UnreadBody
 from txsockjs.transports.base import SESSION_DEPTH
 
@@ -162,6 +163,9 @@ class _ServiceSite(Site):
         self.arrivals: Deadlines[Channel] = Deadlines(self.reactor, 0, Channel.overdue)
         self._services: list[tuple[SockJSResource, IProtocolFactory]] = []
         self._places: dict[tuple[bytes, ...], SockJSResource] = {}
+        self._root: IResource | None = None  # what stands at /, as long as only ours have a say in finding resources
+        self._dated = -1
+        self._dateLine = b""
         self._connections: set[Front] = set()
         self._drains: list[Deferred[None]] = []  # while there are any, a drain is under way
         self._leaving = False  # the second half of a drain: the sessions are gone, the connections go
@@ -177,12 +181,27 @@ class _ServiceSite(Site):
 
     def _add(self, resource: SockJSResource, factory: IProtocolFactory, prefix: str | bytes) -> None:
         self.resource = mount(self.resource, prefix, resource)
+        self._root = self.resource if self._isPlain(self.resource) else None
         self._places[_segments(prefix)] = resource
         self._services.append((resource, factory))
         patience = max(service.options.request_timeout for service, _ in self._services)
         self.arrivals = Deadlines(self.reactor, patience, Channel.overdue)
         if self.numPorts:
             factory.doStart()
+
+    def _isPlain(self, root: IResource) -> bool:
+        """
+        Whether children are found the usual way, from the root to each service.
+        """
+        if type(self).getResourceFor is not Site.getResourceFor:
+            return False
+        for segments in self._places:
+            place: Any = root
+            for segment in segments:
+                if place.isLeaf or type(place).getChildWithDefault is not Resource.getChildWithDefault:
+                    return False
+                place = place.children[segment]
+        return True
 
     # -- for its connections --------------------------------------------------------------------------------------
 
@@ -205,10 +224,40 @@ class _ServiceSite(Site):
 
     def _serviceOf(self, uri: bytes) -> SockJSResource | None:
         path = tuple(unquote_to_bytes(segment) for segment in uri.partition(b"?")[0][1:].split(b"/"))
+        if path[-1] in BELOW_SERVICE and path[:-1] in self._places:
+            return self._places[path[:-1]]
         if len(path) < SESSION_DEPTH or path[-1] not in BELOW_SESSION:
             return None
         service = self._places.get(path[:-SESSION_DEPTH])
         return None if service is None or path[-SESSION_DEPTH] in service.children else service
+
+    def leafFor(self, path: bytes, size: int) -> IResource | None:
+        """
+        @param path: the URL of a request, with nothing in it that is quoted.
+
+        @param size: the size of its body.
+
+        @return: the leaf of a service that C{twisted.web} would find for it, where none but ours have a say in that,
+            and nothing of the user's is to see the request.
+        """
+        if self.resource is not self._root or not issubclass(self.requestFactory, _Request):
+            return None
+        segments = path[1:].split(b"/")
+        service = self._places.get(tuple(segments[:-SESSION_DEPTH]))
+        if service is None or segments[-SESSION_DEPTH] in service.children:
+            return None
+        return service.quickLeaf(segments[-SESSION_DEPTH:], size)
+
+    @property
+    def dateLine(self) -> bytes:
+        """
+        The last lines of the head of an answer: its date, and the empty line.
+        """
+        now = int(self.reactor.seconds())
+        if now != self._dated:
+            self._dated = now
+            self._dateLine = b"Date: %s\r\n\r\n" % datetimeToString()
+        return self._dateLine
 
     def connected(self, connection: Front) -> None:
         """
@@ -236,7 +285,8 @@ class _ServiceSite(Site):
         Start the wrapped factories as well.
         """
         super().startFactory()
-        for _, factory in self._services:
+        for resource, factory in self._services:
+            resource.start()
             factory.doStart()
 
     def stopFactory(self) -> None:
@@ -381,7 +431,7 @@ class SockJSMultiFactory(_ServiceSite):
         prefix: str | bytes,
         options: Options | Mapping[str, Any] | None = None,
         **settings: Any,
-    ) -> None:
+    ) -> SockJSResource:
         """
         Add a service.
 
@@ -394,8 +444,12 @@ class SockJSMultiFactory(_ServiceSite):
 
         @param settings: see L{SockJSResource.__init__}.
 
+        @return: the service, for its C{stats} for instance.
+
         @raise ValueError: when a setting is wrong, or the prefix is taken.
         """
-        self._add(SockJSResource(factory, options, reactor=self._reactor, **settings), factory, prefix)
+        resource = SockJSResource(factory, options, reactor=self._reactor, **settings)
+        self._add(resource, factory, prefix)
         path = prefix if isinstance(prefix, str) else prefix.decode("utf-8", "replace")
         self.paths.append("/" + path.strip("/"))
+        return resource

@@ -160,8 +160,10 @@ class Registry:
 
     def stop(self) -> None:
         """
-        Close every session now, with the close frame for those that have a receiver, and forget all of them.
+        Close every session now, with the close frame for those that have a receiver, and forget all of them. No session
+        is to be created any more.
         """
+        self.isDraining = True
         for session in list(self._live):
             attempt(self._closeNow, session)
         self.turns.finish()

@@ -21,7 +21,7 @@ from txsockjs.options import TRANSPORTS, Options
 from txsockjs.service import Service
 from txsockjs.stats import Gauges, Stats
 from txsockjs.timers import chooseClock
-from txsockjs.transports import BELOW_SERVICE, BELOW_SESSION, leaves
+from txsockjs.transports import BELOW_SERVICE, BELOW_SESSION, QUICK, leaves
 from txsockjs.transports.answers import (
     JSON,
     PLAIN,
@@ -128,6 +128,7 @@ class SockJSResource(Resource):
         self._pages: dict[bytes, IResource] = {b"": self._greeting, b"info": _Info(service)}
         self._pages.update(leaves(BELOW_SERVICE, service, on))
         self._transports = leaves(BELOW_SESSION, service, on)
+        self._quick = not service.asksTheUser
 
     @property
     def options(self) -> Options:
@@ -149,11 +150,30 @@ class SockJSResource(Resource):
             return self._transports.get(below[1], self._notFound)
         return self._notFound
 
+    def quickLeaf(self, below: Sequence[bytes], size: int) -> IResource | None:
+        """
+        @param below: the segments of a URL below the service: server, session and transport.
+
+        @param size: the size of the body of a request.
+
+        @return: what L{getChild} would find, if this is one of the URLs of L{QUICK}, and if no callable of the user's
+            is to see the request.
+        """
+        server, session, transport = below
+        if transport not in QUICK or not self._quick or size > self.options.max_body_size:
+            return None
+        if not self._isName(server) or not self._isName(session):
+            return None
+        return self._transports.get(transport)
+
     def _isName(self, segment: bytes) -> bool:
         """
         Whether this may be the server or the session part of a URL.
         """
-        return len(segment) <= self.options.max_session_id_length and _NAME.fullmatch(segment) is not None
+        if len(segment) > self.options.max_session_id_length:
+            self.stats.refused["session id too long"] += 1
+            return False
+        return _NAME.fullmatch(segment) is not None
 
     def render(self, request: Request) -> Answer:
         """
@@ -194,9 +214,15 @@ class SockJSResource(Resource):
         """
         return self._service.registry.drain(self.options.drain_timeout if timeout is None else timeout)
 
+    def start(self) -> None:
+        """
+        Take sessions again after L{drain} or L{stop}.
+        """
+        self._service.registry.isDraining = False
+
     def stop(self) -> None:
         """
-        Close every session now. Afterwards no delayed call of the service is left, save those of WebSockets that are
-        being closed.
+        Close every session now, and take none any more until L{start}. Afterwards no delayed call of the service is
+        left, save those of WebSockets that are being closed.
         """
         self._service.registry.stop()

@@ -69,6 +69,14 @@ class Service:
         self._factory = factory
         self._encoding = lookupEncoding(options.encoding)
 
+    @property
+    def asksTheUser(self) -> bool:
+        """
+        Whether a callable of the user's is to see requests to sessions, or a cookie is to be set.
+        """
+        options = self.options
+        return options.authorize is not None or callable(options.origins) or bool(options.cookie_needed)
+
     def refusal(self, request: Request) -> Refusal | None:
         """
         @return: why there is no room for a session that C{request} would open, or L{None} if there is.

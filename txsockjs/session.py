@@ -23,7 +23,8 @@ The rules:
      session is over when it is gone.
   9. The application hears of the end once, last of all, in a turn of its own, whatever happened before.
   10. An exception in the application is logged and closes its own session, with code 1011. A message of the client that
-     is larger than may be closes it with code 1009, and nothing that came with it is delivered.
+     is larger than may be closes it with code 1009, and so do more of them in one piece than may be queued; nothing
+     that came with it is delivered.
   11. Messages of the client are delivered in the order in which they came. Those that come before the application has
       seen its connection, while it has paused its intake, or while it is just called or writes, wait for it. Those
       that it has not taken when the session stops being OPEN are dropped, and the intake is not paused any more, so
@@ -83,6 +84,9 @@ OVERFLOW = (1008, "Too much is waiting for this client")
 
 TOO_LARGE = (1009, "The message is too large")
 """The close after a message that is larger than may be."""
+
+TOO_MANY = (1009, "There are too many messages at once")
+"""The close after more messages in one piece than may be queued."""
 
 INTERNAL_ERROR = (1011, "Internal error")
 """The close after an exception in the application."""
@@ -245,6 +249,7 @@ class Session:
         "_reading",
         "_receiver",
         "_streaming",
+        "_under",
         "_unsent",
         "_verdict",
         "backlog",
@@ -277,6 +282,7 @@ class Session:
         self._unsent = 0  # what was left to send a turn after the receiver was blocked, or at the last deadline
         self._queue: list[bytes] = []
         self.queuedBytes = 0
+        self._under = 0  # what was written last, and lies below in a connection that is full
         self._flushing = False
         self._entered = False  # whether the application is at work: nothing is delivered to it meanwhile
         self._closeAsked = False
@@ -365,21 +371,13 @@ class Session:
         @return: L{None} when the application has taken them, or a L{Deferred} that fires with L{None} when it has: it
             has paused its intake. What comes for a session that is closing has no taker any more and is dropped.
 
-        @raise MessageTooLarge: when one of them is; the session is closing.
+        @raise MessageTooLarge: when one of them is, or there are too many; the session is closing.
         """
         if not messages:
             return None
         keeper = self._keeper
-        # No message is larger than what it came in.
-        if (
-            size > keeper.maxMessageSize
-            and self.state is State.OPEN
-            and any(_isLarger(message, keeper.maxMessageSize) for message in messages)
-        ):
-            keeper.stats.refused["message too large"] += 1
-            self._condemn(TOO_LARGE, Failure(SessionLost(*TOO_LARGE)), Cause.TOO_LARGE)
-            self.flush()
-            raise MessageTooLarge(keeper.maxMessageSize)
+        if self.state is State.OPEN:
+            self._checkSize(messages, size)
         # Also those that are dropped, or it would matter whether they came together with what made us close.
         keeper.stats.messagesIn += len(messages)
         keeper.stats.bytesIn += size
@@ -577,7 +575,13 @@ class Session:
         self._flushing = True
         try:
             while self._queue and self._receiver is not None and not self.blocked:
-                queue, self._queue, self.queuedBytes = self._queue, [], 0
+                written = self.queuedBytes
+                if written <= HIGH_WATER:
+                    queue, self._queue, self.queuedBytes = self._queue, [], 0
+                else:
+                    queue = self._takeSome()
+                    written -= self.queuedBytes
+                self._under = written
                 frames = self._framing.frames(queue)
                 for position, frame in enumerate(frames):
                     if self._receiver is None or self.blocked:
@@ -586,6 +590,20 @@ class Session:
                     self._emit(frame)
         finally:
             self._flushing = False
+
+    def _takeSome(self) -> list[bytes]:
+        """
+        Take about as much from the queue as a connection takes before it is full, so that no more than that is ever
+        held by one that is.
+        """
+        size = count = 0
+        while size <= HIGH_WATER:
+            size += len(self._queue[count])
+            count += 1
+        taken = self._queue[:count]
+        del self._queue[:count]
+        self.queuedBytes -= size
+        return taken
 
     def _enqueue(self, message: bytes) -> None:
         size = len(message)
@@ -598,6 +616,8 @@ class Session:
         stats = keeper.stats
         stats.messagesOut += 1
         stats.bytesOut += size
+        if self.blocked:
+            queued += self._under
         if queued > keeper.maxQueuedBytes or len(queue) > keeper.maxQueuedMessages:
             self._relieve()
         elif queued > HIGH_WATER:
@@ -617,7 +637,8 @@ class Session:
     @property
     def _isOverfull(self) -> bool:
         keeper = self._keeper
-        return self.queuedBytes > keeper.maxQueuedBytes or len(self._queue) > keeper.maxQueuedMessages
+        queued = self.queuedBytes + (self._under if self.blocked else 0)
+        return queued > keeper.maxQueuedBytes or len(self._queue) > keeper.maxQueuedMessages
 
     def _putBack(self, frames: list[bytes]) -> None:
         """
@@ -713,6 +734,29 @@ class Session:
         if frame is not None:
             receiver.send(frame)
         receiver.close(*closing)
+
+    def _checkSize(self, messages: list[str], size: int) -> None:
+        """
+        @raise MessageTooLarge: when a message is, or there are too many; the session is closing.
+        """
+        keeper = self._keeper
+        # No message is larger than what it came in.
+        if size > keeper.maxMessageSize and any(_isLarger(message, keeper.maxMessageSize) for message in messages):
+            keeper.stats.refused["message too large"] += 1
+            raise self._refused(TOO_LARGE, MessageTooLarge(f"The message is larger than {keeper.maxMessageSize} bytes"))
+        if len(messages) > keeper.maxQueuedMessages:
+            keeper.stats.refused["too many messages"] += 1
+            raise self._refused(TOO_MANY, MessageTooLarge(f"There are more than {keeper.maxQueuedMessages} messages"))
+
+    def _refused(self, closing: tuple[int, str], error: MessageTooLarge) -> MessageTooLarge:
+        """
+        Close, since the client has sent more than it may.
+
+        @return: C{error}, to be raised.
+        """
+        self._condemn(closing, Failure(SessionLost(*closing)), Cause.TOO_LARGE)
+        self.flush()
+        return error
 
     def _condemn(self, closing: tuple[int, str], verdict: Failure, cause: Cause) -> None:
         """

@@ -17,7 +17,7 @@ from twisted.internet.task import react
 
 _COMMANDS = {
     "fuzz": "throw rubbish at a service in memory, a million requests of it",
-    "differential": "send the same streams to a service with its shortcuts and to one without, a hundred thousand of them",
+    "differential": "send a hundred thousand streams to a service with its shortcuts and to one without",
     "leaks": "open and end thousands of sessions by each transport, and see that nothing of them is left",
     "stalled": "write to clients that do not read, and see what that costs",
     "idle": "open thousands of sessions, let them be, and see what that costs",

@@ -4,8 +4,8 @@
 """
 The proof that shortcuts are invisible.
 
-Where txsockjs has a shortcut for what is common, the same streams of bytes, cut into the same pieces, go to a service as
-it is and to one without the shortcut, which leaves everything to the libraries. What the application sees, what the
+Where txsockjs has a shortcut for what is common, the same streams of bytes, cut into the same pieces, go to a service
+as it is and to one without the shortcut, which leaves everything to the libraries. What the application sees, what the
 client gets and what is counted must be equal.
 
 What is compared with what stands in a module of its own for each shortcut, see L{COMPARISONS}. A run is a script: plain
@@ -254,7 +254,7 @@ def _report(script: Script, path: Path) -> None:
     why = difference(script) or "only once"
     path.parent.mkdir(parents=True, exist_ok=True)
     comment = "".join(f"# {ascii(line)[1:-1]}\n" for line in why.splitlines())
-    path.write_text(f"{comment}{ascii(tuple(script))}\n", encoding="ascii")
+    path.write_text(f"{comment}{tuple(script)!a}\n", encoding="ascii")
     print(f"FINDING: {ascii(why)[:2000]}\n  {path}, {len(script.steps)} steps", flush=True)
 
 

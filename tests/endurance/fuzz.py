@@ -49,6 +49,7 @@ from zope.interface import implementer
 from tests.endurance.judge import MARK, Judge, Ledger, Wrong
 from tests.support import KEY
 from tests.wire import closePayload
+from txsockjs.channel import Channel, Front
 from txsockjs.factory import SockJSFactory
 from txsockjs.interfaces import ISockJSProtocol
 from txsockjs.options import Options
@@ -490,6 +491,21 @@ def _notingRequests(base: Any) -> Any:
     return _noting[base]
 
 
+class _NotingChannel(Channel):
+    """
+    Tells the judge of requests that take the shortcut as well.
+    """
+
+    def answerQuickly(self, request: Any, leaf: Any) -> None:
+        self.transport.judge.asked.append((b"POST", request.path))
+        super().answerQuickly(request, leaf)
+
+
+class _NotingFactory(SockJSFactory):
+    def protocol(self) -> Front:
+        return Front(_NotingChannel())
+
+
 class World:
     """
     A site, its clients, and time.
@@ -512,7 +528,7 @@ class World:
         self._asked: list[Deferred[bool]] = []
         self._askedCount = 0
         self._wrong: list[str] = []
-        self.site = SockJSFactory(_Apps(self), self.options, reactor=self.clock)
+        self.site = _NotingFactory(_Apps(self), self.options, reactor=self.clock)
         self.site.requestFactory = _notingRequests(self.site.requestFactory)
         ((self.resource, _),) = self.site._services
 

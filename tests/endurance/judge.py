@@ -338,7 +338,7 @@ class Judge:
 
     def _beginBody(self, status: int, fields: dict[bytes, bytes], path: bytes, chunkable: bool) -> None:
         *_, session, kind = [b"", *path.partition(b"?")[0].split(b"/")]
-        if status == 200 and kind in _BODIES and b"content-length" not in fields:
+        if status == 200 and kind in _BODIES:
             self._body = _ReceivingBody(self._ledger, unquote_to_bytes(session), kind)
         else:
             self._body = _Page(status, fields.get(b"content-type", b""), path)

@@ -18,7 +18,7 @@ from txsockjs.transports.jsonp import JSONP, JSONPSend
 from txsockjs.transports.websocket import RawWebSocket, WebSocket
 from txsockjs.transports.xhr import XHRPolling, XHRSend, XHRStreaming
 
-__all__ = ["BELOW_SERVICE", "BELOW_SESSION", "leaves"]
+__all__ = ["BELOW_SERVICE", "BELOW_SESSION", "QUICK", "leaves"]
 
 BELOW_SESSION = {
     b"websocket": (WebSocket, {"websocket"}),
@@ -31,6 +31,9 @@ BELOW_SESSION = {
     b"jsonp_send": (JSONPSend, {"jsonp-polling"}),
 }
 """What lies at C{/<server>/<session>/<name>}: the name, its resource, and the transports that it serves."""
+
+QUICK = frozenset({b"xhr", b"xhr_streaming", b"xhr_send"})
+"""Those to which browsers send so many requests that there is a shortcut for them."""
 
 BELOW_SERVICE = {b"websocket": (RawWebSocket, {"websocket-raw"})}
 """What lies at C{/<name>}."""

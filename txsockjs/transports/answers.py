@@ -238,10 +238,12 @@ def sizeOf(request: Request) -> int:
     return size
 
 
-def refuseBody(request: Request, limit: int) -> bytes:
+def refuseBody(request: Request, service: Service) -> bytes:
     """
     Answer a request whose body is too large.
     """
+    service.registry.stats.refused["body too large"] += 1
+    limit = service.options.max_body_size
     return plainText(request, REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {limit} bytes\n")
 
 

@@ -105,8 +105,11 @@ class HTTPReceiver:
         See L{txsockjs.session.Receiver.send}.
         """
         data = self._dress(frame)
-        self._request.write(data)
         self._left -= len(data)
+        request = self._request
+        if self._left <= 0 and not request.startedWriting:
+            request.setHeader(b"content-length", b"%d" % len(data))
+        request.write(data)
         return self._left > 0
 
     def close(self, code: int, reason: str) -> None:
@@ -203,7 +206,7 @@ class SessionLeaf(Leaf):
         if self.cors:
             allowOrigin(request, self._service.origins, self.nullIsAnyone)
         if tooLarge:
-            return refuseBody(request, limit)
+            return refuseBody(request, self._service)
         session = (request.postpath or [b""])[0]
         return self.exchange(request, session.decode("utf-8", "surrogateescape"))
 
@@ -248,7 +251,8 @@ class ReceiveLeaf(SessionLeaf):
         request.setHeader(b"content-type", self.contentType)
         if prelude:
             request.write(prelude)
-        watchPeer(request.channel, self._service.options.write_timeout)
+        if limit > 1 or not self._service.options.heartbeat_delay:  # else it has its end with the next heartbeat
+            watchPeer(request.channel, self._service.options.write_timeout)
         session.attach(HTTPReceiver(request, session, dress, limit))
         return NOT_DONE_YET
 

@@ -223,13 +223,15 @@ class _FramedProtocol(WebSocketServerProtocol):
                 decoded = self._decode(payload)
             except (DecodeError, UnicodeDecodeError):
                 break
+            if len(messages) + len(decoded) > self.factory.mostMessages:
+                self._deliver(messages, size)
+                messages, size = [], 0
             if decoded:
                 messages += decoded
                 size += len(payload)
             at = end
         if messages:
-            # Whether the application has taken them does not matter here: it stops the reading of this connection.
-            self.session.received(messages, size)
+            self._deliver(messages, size)
         return data[at:] if at else data
 
     def onOpen(self) -> None:
@@ -284,9 +286,12 @@ class _FramedProtocol(WebSocketServerProtocol):
         except DecodeError as error:
             self._refuse(INVALID_PAYLOAD, str(error))
         else:
-            # Whether the application has taken them does not matter here: it stops the reading of this connection.
-            with suppress(MessageTooLarge):  # the session has closed itself
-                self.session.received(messages, len(payload))
+            self._deliver(messages, len(payload))
+
+    def _deliver(self, messages: list[str], size: int) -> None:
+        # Whether the application has taken them does not matter here: it stops the reading of this connection.
+        with suppress(MessageTooLarge):  # the session has closed itself
+            self.session.received(messages, size)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """
@@ -361,6 +366,7 @@ class _SharedFactory(WebSocketServerFactory):
 
     @ivar limit: the number of bytes that a message may have on the wire.
     @ivar usualSize: the number of bytes up to which a frame needs no second look.
+    @ivar mostMessages: how many messages may be delivered at once.
     @ivar refused: counts what is refused, by cause.
     @ivar writeTimeout: for how long what was sent may stay unacknowledged.
     @ivar closings: where closing handshakes have their deadlines.
@@ -375,6 +381,7 @@ class _SharedFactory(WebSocketServerFactory):
         super().__init__(server="", reactor=clock)
         self.limit = limit
         self.usualSize = options.max_message_size
+        self.mostMessages = options.max_queued_messages
         self.refused = service.registry.stats.refused
         self.writeTimeout = options.write_timeout
         protocol = _FramedProtocol
@@ -454,9 +461,8 @@ class WebSocket(Leaf):
         if why is not None:
             request.setHeader(b"sec-websocket-version", _VERSION)
             return plainText(request, BAD_REQUEST, f"This is a WebSocket: it {why}\n")
-        limit = self._service.options.max_body_size
-        if isTooLarge(request, limit):
-            return refuseBody(request, limit)
+        if isTooLarge(request, self._service.options.max_body_size):
+            return refuseBody(request, self._service)
         return admit(self._service, request, lambda: self._begin(request))
 
     def _begin(self, request: Request) -> Answer:
