@@ -53,7 +53,7 @@ class Channel(HTTPChannel):
         """
         if self.transport.disconnecting:
             return
-        if not (self._handlingRequest or self.requests or self._buffer) and self.line_mode and self.persistent:
+        if self.isIdle:
             common = parseCommon(data)
             if common is not None:
                 path, fields, body = common
@@ -69,19 +69,28 @@ class Channel(HTTPChannel):
             self._arrivals = self.site.arrivals
             self._arrivals.start(self)
 
+    @property
+    def isIdle(self) -> bool:
+        """
+        Whether nothing is under way, not even a call of L{dataReceived}, and so the next byte begins a request.
+        """
+        return not (self._handlingRequest or self.requests or self._buffer or self._busyReceiving) and bool(
+            self.line_mode and self.persistent
+        )
+
     def answerQuickly(self, request: QuickRequest, leaf: IResource) -> None:
         """
         Answer a request that has taken the shortcut, with the books kept as C{twisted.web} does.
         """
+        self._arrived()  # it may have begun with an empty line, which may be there before each request
+        self._HTTPChannel__first_line = 1
         self.requests.append(request)
         self._handlingRequest = True
-        self._savedTimeOut = None  # for an answer at once, the idle timeout need not be stopped
+        self._savedTimeOut = self.timeOut  # for an answer at once, the idle timeout need not be stopped
         self.setRawMode()  # what comes next waits
         request.answer(leaf)
-        if self._handlingRequest:
-            self._savedTimeOut = self.setTimeout(None)
-        else:
-            self.resetTimeout()
+        if self.requests:
+            self.setTimeout(None)
 
     def allContentReceived(self) -> None:
         """

@@ -76,6 +76,10 @@ def _segments(prefix: str | bytes) -> tuple[bytes, ...]:
     return tuple(path.split(b"/")) if path else ()
 
 
+def _functionOf(method: Any) -> object:
+    return getattr(method, "__func__", None)
+
+
 class _Request(Request):
     """
     A request whose body is left as it is where SockJS reads it, whatever its type is said to be. Twisted would read a
@@ -163,7 +167,7 @@ class _ServiceSite(Site):
         self.arrivals: Deadlines[Channel] = Deadlines(self.reactor, 0, Channel.overdue)
         self._services: list[tuple[SockJSResource, IProtocolFactory]] = []
         self._places: dict[tuple[bytes, ...], SockJSResource] = {}
-        self._root: IResource | None = None  # what stands at /, as long as only ours have a say in finding resources
+        self._requests: object = _Request  # those for which the shortcut may stand in
         self._dated = -1
         self._dateLine = b""
         self._connections: set[Front] = set()
@@ -181,27 +185,12 @@ class _ServiceSite(Site):
 
     def _add(self, resource: SockJSResource, factory: IProtocolFactory, prefix: str | bytes) -> None:
         self.resource = mount(self.resource, prefix, resource)
-        self._root = self.resource if self._isPlain(self.resource) else None
         self._places[_segments(prefix)] = resource
         self._services.append((resource, factory))
         patience = max(service.options.request_timeout for service, _ in self._services)
         self.arrivals = Deadlines(self.reactor, patience, Channel.overdue)
         if self.numPorts:
             factory.doStart()
-
-    def _isPlain(self, root: IResource) -> bool:
-        """
-        Whether children are found the usual way, from the root to each service.
-        """
-        if type(self).getResourceFor is not Site.getResourceFor:
-            return False
-        for segments in self._places:
-            place: Any = root
-            for segment in segments:
-                if place.isLeaf or type(place).getChildWithDefault is not Resource.getChildWithDefault:
-                    return False
-                place = place.children[segment]
-        return True
 
     # -- for its connections --------------------------------------------------------------------------------------
 
@@ -240,13 +229,31 @@ class _ServiceSite(Site):
         @return: the leaf of a service that C{twisted.web} would find for it, where none but ours have a say in that,
             and nothing of the user's is to see the request.
         """
-        if self.resource is not self._root or not issubclass(self.requestFactory, _Request):
-            return None
         segments = path[1:].split(b"/")
-        service = self._places.get(tuple(segments[:-SESSION_DEPTH]))
-        if service is None or segments[-SESSION_DEPTH] in service.children:
+        place = segments[:-SESSION_DEPTH]
+        service = self._places.get(tuple(place))
+        if service is None or segments[-SESSION_DEPTH] in service.children or not self._leadsTo(service, place):
             return None
         return service.quickLeaf(segments[-SESSION_DEPTH:], size)
+
+    def _leadsTo(self, service: SockJSResource, path: list[bytes]) -> bool:
+        """
+        Whether requests find a service in the usual way, as long as nothing was put around it or before it.
+        """
+        if (
+            self.requestFactory is not self._requests
+            or _functionOf(self.getResourceFor) is not Site.getResourceFor
+            or _functionOf(self.log) is not _ServiceSite.log
+        ):
+            return False
+        place: Any = self.resource
+        for segment in path:
+            if place.isLeaf or _functionOf(place.getChildWithDefault) is not Resource.getChildWithDefault:
+                return False
+            place = place.children.get(segment)
+            if place is None:
+                return False
+        return place is service and _functionOf(place.getChildWithDefault) is Resource.getChildWithDefault
 
     @property
     def dateLine(self) -> bytes:

@@ -372,14 +372,16 @@ class Options:
     max_queued_bytes: int = _option(
         1048576,
         "bytes",
-        "how much may wait, encoded, for a client that does not take it; beyond that its session is over",
+        "how much may wait, encoded, for a client that does not take it; beyond that its session is over with 1008. "
+        "Also how much may wait for a protocol that has paused its intake; beyond that sending requests get 503",
         _positive,
         _integer,
     )
     max_queued_messages: int = _option(
         16384,
         "messages",
-        "how many messages may wait for a client that does not take them; beyond that its session is over",
+        "how many messages may wait for a client that does not take them; beyond that its session is over with 1008. "
+        "Also how many a client may send in one piece; more end its session with 1009",
         _positive,
         _integer,
     )
@@ -400,28 +402,29 @@ class Options:
     max_body_size: int = _option(
         1048576,
         "bytes",
-        "size of the largest body that a request to a session may have",
+        "size of the largest body that a request to a session may have; a larger one gets 413",
         _positive,
         _integer,
     )
     max_sessions: int = _option(
         0,
         "sessions",
-        "how many sessions there may be at a time; 0 for any number",
+        "how many sessions there may be at a time; one more gets 503. 0 for any number",
         _count,
         _integer,
     )
     max_sessions_per_host: int = _option(
         0,
         "sessions",
-        "how many sessions there may be at a time from one address, or from one /64 network of IPv6; 0 for any number",
+        "how many sessions there may be at a time from one address, or from one /64 network of IPv6; one more gets "
+        "429. 0 for any number",
         _count,
         _integer,
     )
     max_session_id_length: int = _option(
         128,
         "bytes",
-        "length of the longest server or session part that a URL may have",
+        "length of the longest server or session part that a URL may have; others get 404",
         _positive,
         _integer,
     )
@@ -449,7 +452,8 @@ class Options:
     request_timeout: float = _option(
         30.0,
         "seconds",
-        "how long a request may take to arrive whole, in the sites of txsockjs; of several services the longest counts",
+        "how long a request may take to arrive whole, in the sites of txsockjs, before it gets 408; of several "
+        "services the longest counts",
         _positiveSeconds,
         _number,
     )

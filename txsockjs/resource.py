@@ -146,8 +146,11 @@ class SockJSResource(Resource):
             if _IFRAME_NAME.fullmatch(name):
                 return self._iframe
             return self._pages.get(name, self._notFound)
-        if len(below) == 2 and self._isName(name) and self._isName(below[0]):
-            return self._transports.get(below[1], self._notFound)
+        if len(below) == 2:
+            if self._isName(name) and self._isName(below[0]):
+                return self._transports.get(below[1], self._notFound)
+            if max(len(name), len(below[0])) > self.options.max_session_id_length:
+                self.stats.refused["session id too long"] += 1
         return self._notFound
 
     def quickLeaf(self, below: Sequence[bytes], size: int) -> IResource | None:
@@ -170,10 +173,7 @@ class SockJSResource(Resource):
         """
         Whether this may be the server or the session part of a URL.
         """
-        if len(segment) > self.options.max_session_id_length:
-            self.stats.refused["session id too long"] += 1
-            return False
-        return _NAME.fullmatch(segment) is not None
+        return len(segment) <= self.options.max_session_id_length and _NAME.fullmatch(segment) is not None
 
     def render(self, request: Request) -> Answer:
         """

@@ -150,7 +150,7 @@ class QuickRequest(Request):
         """
         @return: the value of a header.
         """
-        return self._fields.get(key) if type(key) is bytes else super().getHeader(key)
+        return self._fields.get(key.lower()) if type(key) is bytes else super().getHeader(key)
 
     def setHeader(self, name: Any, value: Any) -> None:
         """

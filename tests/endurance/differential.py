@@ -64,7 +64,7 @@ class Comparison(Protocol):
         """
 
 
-COMPARISONS = {"websocket": "tests.endurance.websocketstreams"}
+COMPARISONS = {"http": "tests.endurance.httpstreams", "websocket": "tests.endurance.websocketstreams"}
 """The modules, by the names of their shortcuts."""
 
 

@@ -529,7 +529,7 @@ class World:
         self._askedCount = 0
         self._wrong: list[str] = []
         self.site = _NotingFactory(_Apps(self), self.options, reactor=self.clock)
-        self.site.requestFactory = _notingRequests(self.site.requestFactory)
+        self.site.requestFactory = self.site._requests = _notingRequests(self.site.requestFactory)
         ((self.resource, _),) = self.site._services
 
     # -- what is noticed ----------------------------------------------------------------------------------------------

@@ -31,8 +31,8 @@ TRANSPORTS = tuple(_PATHS)
 
 _AT_A_TIME = 100
 
-_LAST_CHUNK = b"\r\n0\r\n\r\n"
-"""How an answer to a poll ends."""
+_FRAMES = (b"o\n", b"h\n")
+"""What the body of an answer to a poll is; no line of a head ends like this."""
 
 
 class _Idler(Protocol):
@@ -63,8 +63,8 @@ class _Idler(Protocol):
     def _frames(self, data: bytes) -> None:
         data = self._buffer + data
         if not self.factory.upgrade:
-            self._buffer = data[-len(_LAST_CHUNK) :]
-            if self.factory.polls and self._buffer == _LAST_CHUNK:
+            self._buffer = data[-2:]
+            if self.factory.polls and self._buffer in _FRAMES:
                 self._buffer = b""
                 self.transport.write(self._request)
             return
