@@ -16,9 +16,11 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
-from autobahn.websocket.protocol import TrafficStats
+from autobahn.websocket.protocol import TrafficStats, WebSocketProtocol
 from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import connectionDone
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.web.http import BAD_REQUEST
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
@@ -85,6 +87,7 @@ class _FramedProtocol(WebSocketServerProtocol):
 
     log = _Silent()
     CONFIG_ATTRS: ClassVar[Sequence[str]] = ()  # what Autobahn would copy into each instance is set below, once
+    peer = ""  # Autobahn's name for it, for a log that is not written
     persistent = True
     session: Session
     factory: _SharedFactory
@@ -227,6 +230,18 @@ class _FramedProtocol(WebSocketServerProtocol):
         self.inside_message = False
         self.current_frame = None
         self.onOpen()
+
+    def connectionMade(self) -> None:
+        """
+        Be initialised, without what Autobahn's adapter for Twisted adds for its log, and has been done by our channel.
+        """
+        WebSocketProtocol._connectionMade(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The connection is gone. Likewise without Autobahn's log.
+        """
+        WebSocketProtocol._connectionLost(self, reason)
 
     # -- what Autobahn calls --------------------------------------------------------------------------------------
 
