@@ -105,7 +105,10 @@ class _FramedProtocol(WebSocketServerProtocol):
         """
         # While the closing handshake of the client is under way nothing can be sent; the session hears of its end soon.
         if self.state == self.STATE_OPEN:
-            writeNow(self.transport, textFrame(frame))
+            data = textFrame(frame)
+            if frame is SOCKJS.heartbeat and not self.heard and self.factory.silences.cancel(self):
+                data += self._ping()  # which will be due just now as well
+            writeNow(self.transport, data)
         return True
 
     def close(self, code: int, reason: str) -> None:
@@ -175,12 +178,20 @@ class _FramedProtocol(WebSocketServerProtocol):
         if self.heard or self._full:
             self._listen()
             return
+        writeNow(self.transport, self._ping())
+
+    def _ping(self) -> bytes:
+        """
+        Expect an answer to a ping.
+
+        @return: the ping, which the caller sends.
+        """
         self._before = self.unsent()
-        writeNow(self.transport, _PING)
         if self._deaf:  # no answer would be read, but the kernel sees whether the ping arrives
             self._listen()
         else:
             self.factory.pongs.start(self)
+        return _PING
 
     def pongDue(self) -> None:
         """
