@@ -113,11 +113,11 @@ def requestFacts(request: Request, depth: int, options: Options) -> RequestFacts
     @return: what the application may know of it.
     """
     headers = {}
-    for name in options.exposed_headers:
-        lines = _lines(request, name)
-        if lines:
+    for field, values in request.requestHeaders.getAllRawHeaders():
+        name = field.decode("latin-1").lower()
+        if name in options.exposed_headers:
             # RFC 9110 section 5.3: lines of the same name are one list.
-            headers[name] = ", ".join(lines)
+            headers[name] = ", ".join([value.decode("latin-1") for value in values])
     segments: list[bytes] = [*(request.prepath or ()), *(request.postpath or ())]
     base = segments[:-depth]
     # Not request.args: for a POST that has the fields of a form as well.

@@ -57,13 +57,17 @@ class Deadlines(Generic[K]):
         if self._call is None and not self._running:
             self._call = self._clock.callLater(self._delay, self._run)
 
-    def cancel(self, key: K) -> None:
+    def cancel(self, key: K) -> bool:
         """
         Clear the deadline of C{key}, if it has one.
+
+        @return: whether it had one.
         """
-        if self._due.pop(key, None) is not None and not self._due and self._call is not None:
+        had = self._due.pop(key, None) is not None
+        if had and not self._due and self._call is not None:
             self._call.cancel()
             self._call = None
+        return had
 
     def _run(self) -> None:
         now = self._clock.seconds()

@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.protocol import TrafficStats, WebSocketProtocol
 from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import connectionDone
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.web.http import BAD_REQUEST
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
@@ -45,6 +50,11 @@ INVALID_PAYLOAD = 1007
 MESSAGE_TOO_BIG = 1009
 
 _VERSION = b"13"
+_MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+
+_PING = b"\x89\x00"
+_PONG = b"\x8a\x80"  # how the answer begins; only its mask follows
+_PONG_SIZE = 6
 
 _TOO_LARGE = "The message is too large"
 _NO_ANSWER = "The client does not answer"
@@ -76,6 +86,8 @@ class _FramedProtocol(WebSocketServerProtocol):
     """
 
     log = _Silent()
+    CONFIG_ATTRS: ClassVar[Sequence[str]] = ()  # what Autobahn would copy into each instance is set below, once
+    peer = ""  # Autobahn's name for it, for a log that is not written
     persistent = True
     session: Session
     factory: _SharedFactory
@@ -93,7 +105,10 @@ class _FramedProtocol(WebSocketServerProtocol):
         """
         # While the closing handshake of the client is under way nothing can be sent; the session hears of its end soon.
         if self.state == self.STATE_OPEN:
-            writeNow(self.transport, textFrame(frame))
+            data = textFrame(frame)
+            if frame is SOCKJS.heartbeat and not self.heard and self.factory.silences.cancel(self):
+                data += self._ping()  # which will be due just now as well
+            writeNow(self.transport, data)
         return True
 
     def close(self, code: int, reason: str) -> None:
@@ -163,12 +178,20 @@ class _FramedProtocol(WebSocketServerProtocol):
         if self.heard or self._full:
             self._listen()
             return
+        writeNow(self.transport, self._ping())
+
+    def _ping(self) -> bytes:
+        """
+        Expect an answer to a ping.
+
+        @return: the ping, which the caller sends.
+        """
         self._before = self.unsent()
-        self.sendPing()
         if self._deaf:  # no answer would be read, but the kernel sees whether the ping arrives
             self._listen()
         else:
             self.factory.pongs.start(self)
+        return _PING
 
     def pongDue(self) -> None:
         """
@@ -194,6 +217,42 @@ class _FramedProtocol(WebSocketServerProtocol):
     def _listen(self) -> None:
         self.heard = False
         self.factory.silences.start(self)
+
+    # -- how it begins ------------------------------------------------------------------------------------------------
+
+    def begin(self, transport: Any, key: bytes) -> None:
+        """
+        Take over a connection whose client has sent a handshake that was checked, and answer that. Autobahn would
+        check it again, at ten times the cost.
+
+        @param key: the header C{Sec-WebSocket-Key}.
+        """
+        self.makeConnection(transport)
+        self.trafficStats = _NO_STATS
+        self.websocket_version = int(_VERSION)
+        self.websocket_protocol_in_use = None
+        self.websocket_extensions_in_use: list[object] = []
+        accept = base64.b64encode(hashlib.sha1(key + _MAGIC).digest())
+        transport.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+        self.state = self.STATE_OPEN
+        self.inside_message = False
+        self.current_frame = None
+        self.onOpen()
+
+    def connectionMade(self) -> None:
+        """
+        Be initialised, without what Autobahn's adapter for Twisted adds for its log, and has been done by our channel.
+        """
+        WebSocketProtocol._connectionMade(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The connection is gone. Likewise without Autobahn's log.
+        """
+        WebSocketProtocol._connectionLost(self, reason)
 
     # -- what Autobahn calls --------------------------------------------------------------------------------------
 
@@ -232,6 +291,9 @@ class _FramedProtocol(WebSocketServerProtocol):
             at = end
         if messages:
             self._deliver(messages, size)
+        if data.startswith(_PONG, at) and len(data) == at + _PONG_SIZE:
+            self.onPong(b"")
+            return b""
         return data[at:] if at else data
 
     def onOpen(self) -> None:
@@ -360,6 +422,29 @@ class _RawProtocol(_FramedProtocol):
         return [payload.decode("utf-8")]  # which Autobahn has checked
 
 
+def _configure() -> None:
+    """
+    Set Autobahn's options. Compression is not offered. Time is kept by us, so Autobahn's own deadlines are off.
+    """
+    settings = WebSocketServerFactory(server="", reactor=Clock())
+    settings.setProtocolOptions(
+        versions=[13],
+        webStatus=False,
+        failByDrop=False,
+        echoCloseCodeReason=True,
+        openHandshakeTimeout=0,
+        closeHandshakeTimeout=0,
+    )
+    for name in WebSocketServerProtocol.CONFIG_ATTRS:
+        setattr(_FramedProtocol, name, getattr(settings, name))
+
+
+_configure()
+
+_NO_STATS = TrafficStats()
+"""Nobody looks at Autobahn's counters, so all connections have the same."""
+
+
 class _SharedFactory(WebSocketServerFactory):
     """
     What the WebSockets of one kind share.
@@ -388,15 +473,6 @@ class _SharedFactory(WebSocketServerFactory):
         self.closings: Deadlines[_FramedProtocol] = Deadlines(clock, options.close_timeout, protocol.closeDue)
         self.silences: Deadlines[_FramedProtocol] = Deadlines(clock, options.ping_interval, protocol.silenceDue)
         self.pongs: Deadlines[_FramedProtocol] = Deadlines(clock, options.pong_timeout, protocol.pongDue)
-        # Compression is not offered. Time is kept by us, so Autobahn's own deadlines are off.
-        self.setProtocolOptions(
-            versions=[13],
-            webStatus=False,
-            failByDrop=False,
-            echoCloseCodeReason=True,
-            openHandshakeTimeout=0,
-            closeHandshakeTimeout=0,
-        )
 
 
 def _refusal(request: Request) -> str | None:
@@ -509,12 +585,6 @@ def _takeOver(request: Request, protocol: _FramedProtocol) -> None:
     early, channel._dataBuffer = b"".join(channel._dataBuffer), []
     if early:
         transport.resumeProducing()
-    protocol.makeConnection(transport)
-    protocol.dataReceived(
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
-        + (request.getHeader(b"sec-websocket-key") or b"")
-        + b"\r\n\r\n"
-    )
+    protocol.begin(transport, request.getHeader(b"sec-websocket-key") or b"")
     if early:
         protocol.dataReceived(early)
