@@ -166,6 +166,17 @@ class RegressionTests(SynchronousTestCase):
             self.assertEqualWays(texts(b'"a"', wrong, b'"b"'), encodeFrame(8, closePayload(1000)))
             self.assertEqualWays(texts(b'"a"', wrong, b'"b"'), actions={1: "lose"})
 
+    def test_framesWithinFrames(self):
+        """
+        What looks like a text frame, but is in the middle of another frame, is not taken, wherever that frame is cut.
+        """
+        inner = b'\x81\x83\0\0\0\0"a"'
+        for path in (RAW, FRAMED):
+            for opcode, first in ((9, 0x80), (10, 0x80), (8, 0x80), (1, 0x80), (1, 0), (2, 0x80)):
+                frame = bytes([first | opcode, 0x80 | 3 * len(inner)]) + bytes(4) + 3 * inner
+                for at in range(1, len(frame)):
+                    self.assertEqualWays(frame[:at], frame[at:] + texts(b'"b"'), path=path)
+
 
 class SelfTests(SynchronousTestCase):
     """

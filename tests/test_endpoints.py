@@ -11,8 +11,9 @@ import json
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IStreamServerEndpoint, IStreamServerEndpointStringParser
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint, IStreamServerEndpointStringParser
 from twisted.internet.protocol import Factory
 from twisted.plugin import IPlugin
 from twisted.protocols.wire import Echo
@@ -20,6 +21,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, readBody
 from zope.interface.verify import verifyObject
 
+from tests.support import Apps
+from tests.wire import HTTPClient
 from txsockjs.endpoints import SockJSServerEndpoint, SockJSServerParser
 from txsockjs.factory import SockJSFactory
 
@@ -85,6 +88,28 @@ class ListenTests(TestCase):
         await port.stopListening()
         self.assertEqual(0, factory.numPorts)
 
+    async def test_stop(self) -> None:
+        """
+        When the port stops listening, sessions get what is queued for them and a close frame, and then the factory is
+        stopped.
+        """
+        apps = Apps()
+        endpoint = serverFromString(reactor, r"sockjs:tcp\:0\:interface=127.0.0.1:drain_reason=enough")
+        port = await endpoint.listen(apps)
+        verifyObject(IListeningPort, port)
+        client = HTTPClient(reactor, f"http://127.0.0.1:{port.getHost().port}")
+        self.addCleanup(client.close)
+        poller = await client.connect()
+        self.assertEqual(b"o\n", await (await poller.request("POST", "/0/s/xhr")).body())
+        apps.last.transport.write("one")
+        stopped = port.stopListening()
+        self.assertEqual(b'a["one"]\n', await (await poller.request("POST", "/0/s/xhr")).body())
+        self.assertFalse(stopped.called)
+        self.assertEqual(b'c[3000,"enough"]\n', await (await poller.request("POST", "/0/s/xhr")).body())
+        self.assertIsNone(await stopped)
+        await poller.gone()
+        self.assertEqual((1, 0), (len(apps.last.lost), apps.numPorts))
+
 
 class ParseTests(SynchronousTestCase):
     """
@@ -143,8 +168,9 @@ class ParseTests(SynchronousTestCase):
         heard = []
 
         class Inner:
-            def listen(self, factory: object) -> None:
+            def listen(self, factory: object) -> Deferred[object]:
                 heard.append(factory)
+                return Deferred()
 
         SockJSServerEndpoint(Inner(), {"encoding": "latin-1"}, heartbeat_delay=7).listen(Factory.forProtocol(Echo))
         (site,) = heard

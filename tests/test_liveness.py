@@ -636,6 +636,7 @@ class RealPingTests(RealCase):
             self.assertIn(PING, seen)
             self.assertNotIn(CLOSE, seen)
             self.assertEqual(await self.ending(), (1002, "The client does not answer"))
+        self.assertEqual(self.resource.stats.closed, {Cause.SILENT: 2})
 
 
 @skipIf(USER_TIMEOUT is None, "TCP_USER_TIMEOUT is not there")

@@ -27,6 +27,7 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, FileBodyProducer, HTTPConnectionPool, readBody
 
@@ -866,6 +867,10 @@ class CommandTests(DirectoryMixin, TestCase):
         why = f"cannot listen on {port}: Address already in use"
         self.assertIn(why, child.errors.decode("utf-8"))
         self.assertNotIn("Traceback", child.text())
+        for _ in range(900):  # the daemon tells its parent first
+            if not (self.directory / "d.pid").exists():
+                break
+            await deferLater(reactor, 0.1)
         self.assertFalse((self.directory / "d.pid").exists())
         log = (self.directory / "twistd.log").read_text()
         self.assertIn(why, log)

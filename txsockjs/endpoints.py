@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import (
+    IAddress,
     IListeningPort,
     IProtocolFactory,
     IReactorTime,
@@ -22,6 +23,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 if TYPE_CHECKING:
+    from txsockjs.factory import SockJSFactory
     from txsockjs.options import Options
 
 __all__ = ["SockJSServerEndpoint", "SockJSServerParser"]
@@ -102,4 +104,36 @@ class SockJSServerEndpoint:
         from txsockjs.factory import SockJSFactory
 
         site = SockJSFactory(protocolFactory, self._options, reactor=self._reactor)
-        return self._endpoint.listen(site)
+        return self._endpoint.listen(site).addCallback(_Port, site)
+
+
+@implementer(IListeningPort)
+class _Port:
+    """
+    A port whose sessions are seen off when it is closed: nobody else has the site to do so.
+    """
+
+    def __init__(self, port: IListeningPort, site: SockJSFactory) -> None:
+        self._port = port
+        self._site = site
+
+    def startListening(self) -> None:
+        """
+        See L{IListeningPort.startListening}.
+        """
+        self._port.startListening()
+
+    def stopListening(self) -> Deferred[None]:
+        """
+        Close the port, and drain the site.
+
+        @return: fires when the port is closed, and all sessions and connections are gone.
+        """
+        closed: Deferred[Any] = maybeDeferred(self._port.stopListening)
+        return gatherResults([closed, self._site.drain()], consumeErrors=True).addCallback(lambda ends: None)
+
+    def getHost(self) -> IAddress:
+        """
+        See L{IListeningPort.getHost}.
+        """
+        return self._port.getHost()

@@ -57,17 +57,25 @@ class Deadlines(Generic[K]):
         if self._call is None and not self._running:
             self._call = self._clock.callLater(self._delay, self._run)
 
-    def cancel(self, key: K) -> bool:
+    def cancel(self, key: K) -> None:
         """
         Clear the deadline of C{key}, if it has one.
+        """
+        if self._due.pop(key, None) is not None and not self._due and self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def cancelNear(self, key: K, seconds: float) -> bool:
+        """
+        Clear the deadline of C{key}, if it has one that comes within C{seconds}.
 
         @return: whether it had one.
         """
-        had = self._due.pop(key, None) is not None
-        if had and not self._due and self._call is not None:
-            self._call.cancel()
-            self._call = None
-        return had
+        due = self._due.get(key)
+        if due is None or due - self._clock.seconds() > seconds:
+            return False
+        self.cancel(key)
+        return True
 
     def _run(self) -> None:
         now = self._clock.seconds()

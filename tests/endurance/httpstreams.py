@@ -547,10 +547,21 @@ class _Stream:
     def __init__(self, chance: random.Random, odd: float, abort: bool) -> None:
         self._chance = chance
         self._odd = odd
+        self._oddHeads = chance.choice((0, 0, 0.3))  # and all else is as it should be
         texts = ["x", "hello", "\u20ac", "", *(action for action in ACTIONS if abort or action != "abort")]
         count = chance.choice((1, 1, 2, 3))
         self._places = [(chance.choice(PREFIXES[:5]), chance.choice(SESSIONS)) for _ in range(count)]
         self._texts = [text for text in texts if text not in ("drain", "fail") or chance.random() < 0.2]
+
+    def pieces(self, count: int) -> list[bytes]:
+        """
+        @return: so many requests, with an empty line in front of some.
+        """
+        pieces = []
+        for _ in range(count):
+            pieces += self._chance.choice(([b"\r\n"], [b"\r", b"\n"], *([[]] * 18)))
+            pieces.append(self.request())
+        return pieces
 
     def request(self) -> bytes:
         """
@@ -560,13 +571,13 @@ class _Stream:
         path = self._path()
         body = self._body(path)
         first = chance.choice(FIRST_LINES) if self._isOdd() else b"POST %s HTTP/1.1"
-        shape = chance.choice(SHAPES) if self._isOdd() else SHAPES[0]
+        shape = chance.choice(SHAPES) if self._isOdd() or chance.random() < self._oddHeads else SHAPES[0]
         sizes = {b"n": len(body), b"more": len(body) + chance.choice((1, 30)), b"less": max(0, len(body) - 1)}
         lines = [line % sizes for line in shape]
         if any(b"chunked" in line.lower() for line in lines) and chance.random() < 0.8:
             body = self._inChunks(body)
         for _ in range(chance.choice((0, 1, 2, 5))):
-            line = chance.choice(ODD if self._isOdd() else ORDINARY)
+            line = chance.choice(ODD if self._isOdd() or chance.random() < self._oddHeads else ORDINARY)
             lines.insert(chance.randint(0, len(lines)), line)
         if self._isOdd() and chance.random() < 0.1:
             lines += [b"X-%d: y" % number for number in range(chance.choice((62, 63, 64, 65, 501)))]
@@ -622,7 +633,7 @@ def make(chance: random.Random) -> Script:
     settings = {
         "direct": direct,
         "room": chance.choice((1, 100, 2000)) if tight else AMPLE,
-        "buffer": chance.choice((10, 500, 2000)) if tight else 65536,
+        "buffer": chance.choice((10, 500, 2000)) if tight else AMPLE if direct else 65536,
         "options": _options(chance, direct),
         "authorizes": chance.random() < 0.05,
         "refuses": chance.random() < 0.03,
@@ -665,10 +676,7 @@ def _options(chance: random.Random, direct: bool) -> dict[str, Any]:
 def _steps(chance: random.Random, stream: _Stream, tight: bool, direct: bool) -> Iterator[Step]:
     connections = chance.choice((1, 1, 2, 3))
     count = chance.choice((2, 5, 10, 20))
-    left = {
-        number: cut(chance, [stream.request() for _ in range(1 + count // connections)])
-        for number in range(connections)
-    }
+    left = {number: cut(chance, stream.pieces(1 + count // connections)) for number in range(connections)}
     fresh = connections
     while left:
         number = chance.choice(list(left))
@@ -683,7 +691,7 @@ def _steps(chance: random.Random, stream: _Stream, tight: bool, direct: bool) ->
         elif kind < 0.53:
             yield ("end", chance.randrange(fresh), 0 if direct else chance.choice((0, errno.ECONNRESET)))
         elif kind < 0.6:
-            left[fresh] = cut(chance, [stream.request() for _ in range(2)])
+            left[fresh] = cut(chance, stream.pieces(2))
             fresh += 1
         elif kind < 0.605:
             yield ("drain", 0.0 if not direct and chance.random() < 0.3 else 5.0)

@@ -61,7 +61,11 @@ def _leave(protocol: _FramedProtocol, data: bytes) -> bytes:
 
 def _send(protocol: _FramedProtocol, frame: bytes) -> bool:
     if protocol.state == protocol.STATE_OPEN:
+        pings = protocol._pingsWith(frame)
         protocol.sendMessage(frame)
+        if pings:
+            protocol._ping()
+            protocol.sendPing()
     return True
 
 
@@ -546,7 +550,8 @@ class _Stream:
         return data
 
     def _control(self) -> bytes:
-        return self._frame(self._chance.choice((9, 9, 10)), b"p" * self._chance.choice((0, 0, 3, 125)))
+        payload = self._chance.choice((b"", b"", b"p", b"p" * 125, b"\x81\x80\0\0\0\0" * 20))
+        return self._frame(self._chance.choice((9, 9, 10)), payload)
 
     def _wrong(self) -> bytes:
         chance = self._chance

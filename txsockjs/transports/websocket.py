@@ -52,6 +52,9 @@ MESSAGE_TOO_BIG = 1009
 _VERSION = b"13"
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 
+_TOGETHER = 1.0
+"""Seconds by which a ping may leave early, to go with a heartbeat."""
+
 _PING = b"\x89\x00"
 _PONG = b"\x8a\x80"  # how the answer begins; only its mask follows
 _PONG_SIZE = 6
@@ -106,8 +109,8 @@ class _FramedProtocol(WebSocketServerProtocol):
         # While the closing handshake of the client is under way nothing can be sent; the session hears of its end soon.
         if self.state == self.STATE_OPEN:
             data = textFrame(frame)
-            if frame is SOCKJS.heartbeat and not self.heard and self.factory.silences.cancel(self):
-                data += self._ping()  # which will be due just now as well
+            if self._pingsWith(frame):
+                data += self._ping()
             writeNow(self.transport, data)
         return True
 
@@ -179,6 +182,12 @@ class _FramedProtocol(WebSocketServerProtocol):
             self._listen()
             return
         writeNow(self.transport, self._ping())
+
+    def _pingsWith(self, frame: bytes) -> bool:
+        """
+        Whether C{frame} is a heartbeat, and a ping that is due together with it leaves with it.
+        """
+        return frame is SOCKJS.heartbeat and not self.heard and self.factory.silences.cancelNear(self, _TOGETHER)
 
     def _ping(self) -> bytes:
         """
