@@ -99,7 +99,7 @@ class WebSocketTests(SynchronousTestCase):
         """
         So it is with streams as the long run makes them, which are longer.
         """
-        for number in range(1500):
+        for number in range(1000):
             self.compare(websocketstreams.make(random.Random(f"ci/{number}")))
 
     def test_takesTheShortcut(self):

@@ -91,7 +91,7 @@ class HTTPTests(_Case):
         """
         Many requests of those streams take the shortcut, many do not, and none does without it.
         """
-        scripts = [httpstreams.make(random.Random(f"ci/{number}")) for number in range(60)]
+        scripts = [httpstreams.make(random.Random(f"ci/{number}")) for number in range(200)]
         before = httpstreams.quickOnes
         answers = sum(len(found) for script in scripts for found in httpstreams.play(script, True)["answers"].values())
         taken = httpstreams.quickOnes - before

@@ -195,6 +195,36 @@ class PingTests(SiteCase):
             self.clock.advance(1)
             self.assertSilent()
 
+    def test_together(self):
+        """
+        A ping that is due within a second of a heartbeat goes with it, in one write; it is expected to be answered as
+        any other.
+        """
+        self.serve(ping_interval=10, pong_timeout=4, heartbeat_delay=9.5)
+        self.socket = self.connect()
+        self.socket.upgrade(FRAMED)
+        self.clock.advance(9.5)
+        self.assertEqual([frame.payload for frame in self.socket.frames()][1:], [b"h", b""])
+        self.socket.sendFrame(PONG)
+        self.clock.advance(9)
+        self.assertEqual(self.pings(), [b""])
+        self.clock.advance(0.5)
+        self.assertEqual(self.pings(), [b"", b""])
+        self.clock.advance(4)
+        self.assertSilent()
+
+    def test_apart(self):
+        """
+        One that is due later waits for its own time.
+        """
+        self.serve(ping_interval=10, pong_timeout=4, heartbeat_delay=4)
+        self.socket = self.connect()
+        self.socket.upgrade(FRAMED)
+        self.clock.pump([1] * 9)
+        self.assertEqual([frame.payload for frame in self.socket.frames()][1:], [b"h", b"h"])
+        self.clock.advance(1)
+        self.assertEqual(self.pings(), [b""])
+
     def test_answer(self):
         """
         One that answers is pinged again after the next ping interval, for as long as it lasts.

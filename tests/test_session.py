@@ -851,6 +851,40 @@ class ReceiverTests(SessionTestCase):
         self.assertIsNone(self.registry.find("session"))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_stillReads(self):
+        """
+        A client that still takes what its last response has left is not absent, and one that has stopped to is.
+        """
+        receiver = self.poll()
+        for left in (900, 500, 1):
+            receiver.left = left
+            self.clock.advance(DISCONNECT)
+            self.assertIs(self.session.state, State.OPEN)
+        self.clock.advance(DISCONNECT)
+        self.turn()
+        self.assertOver(1002, SessionLost, Cause.ABSENT)
+
+    def test_hasRead(self):
+        """
+        Once it has taken all, it has the disconnect delay to come back, and what it takes of a later response is
+        another matter.
+        """
+        receiver = self.poll()
+        receiver.left = 100
+        self.clock.advance(DISCONNECT)
+        receiver.left = 0
+        later = self.poll()
+        self.clock.advance(DISCONNECT + 1)
+        self.session.send("a")
+        self.turn()
+        later.left = 500
+        self.clock.advance(DISCONNECT)
+        self.assertIs(self.session.state, State.OPEN)
+        later.left = 0
+        self.clock.advance(DISCONNECT)
+        self.turn()
+        self.assertOver(1002, SessionLost, Cause.ABSENT)
+
     def test_deadlineOnlyWithoutReceiver(self):
         """
         While a receiver is attached there is no deadline, and with each one that ends it begins anew.

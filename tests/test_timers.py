@@ -79,6 +79,18 @@ class DeadlinesTests(SynchronousTestCase):
         self.clock.advance(2)
         self.assertEqual(self.expired, [(2.0, "b")])
 
+    def test_cancelNear(self):
+        """
+        A deadline can be cleared on the condition that it comes soon.
+        """
+        self.assertFalse(self.deadlines.cancelNear("a", 5))
+        self.deadlines.start("a")
+        self.clock.advance(0.5)
+        self.assertFalse(self.deadlines.cancelNear("a", 1.4))
+        self.assertTrue(self.deadlines.cancelNear("a", 1.5))
+        self.assertFalse(self.deadlines.cancelNear("a", 1.5))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_cancelLast(self):
         """
         When no deadline is left, neither is a delayed call, and deadlines can be set again.

@@ -14,7 +14,8 @@ The rules:
      leaves before the close frame.
   5. A receiver that takes no more, since its response is full, is unlinked and then closed; the session waits for the
      next one, which may come that very moment. The session is lost if none comes within the disconnect delay. That
-     deadline runs while no receiver is attached, and only then.
+     deadline runs while no receiver is attached, and only then, and begins anew while the client still takes what the
+     last receiver was given.
   6. A receiver whose connection breaks takes the session with it: messages may be lost, so it can't go on.
   7. A receiver that has stopped taking data for now is blocked; nothing is sent to it until it takes data again. The
      session is lost if it takes nothing for the write timeout, or if more is queued than may be.
@@ -241,6 +242,7 @@ class Session:
         "_entered",
         "_flushing",
         "_framing",
+        "_gone",
         "_inbox",
         "_keeper",
         "_outcome",
@@ -279,6 +281,7 @@ class Session:
         self._application: Application | None = None
         self._receiver: Receiver | None = None
         self.blocked = False
+        self._gone: Receiver | None = None  # the last one, whose data may still be on its way
         self._unsent = 0  # what was left to send a turn after the receiver was blocked, or at the last deadline
         self._queue: list[bytes] = []
         self.queuedBytes = 0
@@ -319,6 +322,7 @@ class Session:
             self._bid(receiver, ANOTHER_RECEIVER)
         else:
             self._receiver = receiver
+            self._gone = None
             self._keeper.disconnects.cancel(self)
             if self._framing.heartbeat is not None:
                 self._keeper.heartbeats.start(self)
@@ -521,8 +525,13 @@ class Session:
 
     def disconnectDue(self) -> None:
         """
-        Nobody came for the disconnect delay.
+        Nobody came for the disconnect delay. A client that still takes what the last receiver has left has time again.
         """
+        unsent = 0 if self._gone is None else self._gone.unsent()
+        if unsent and (not self._unsent or unsent < self._unsent):
+            self._unsent = unsent
+            self._keeper.disconnects.start(self)
+            return
         if self.state is State.CLOSING and not self._queue:
             self._end(self._closing, SessionDone(*self._closing), self._cause or Cause.ABSENT)
         else:
@@ -720,6 +729,8 @@ class Session:
             self._keeper.heartbeats.start(self)
         if not receiver.send(frame) and receiver is self._receiver:
             self._detach()
+            self._gone = receiver
+            self._unsent = 0
             self._keeper.disconnects.start(self)
             receiver.close(*FULL)  # last: the client's next request may be waiting behind this response
 
@@ -801,6 +812,7 @@ class Session:
         self._closing = closing
         self._outcome = self._verdict or Failure(outcome)
         self._cause = self._cause or cause
+        self._gone = None
         self._queue.clear()
         self.queuedBytes = 0
         self._quiet()

@@ -15,7 +15,8 @@ What may differ, and so is not compared:
   - A head that is cut off, for the same reason.
   - The order of what different sessions see in the same step.
   - What writes at once is left out, save in the scripts that are I{direct}: it is another shortcut, with a proof of its
-    own. In those nothing is ever full, and no connection is aborted, since what waits for the reactor then is lost.
+    own. In those nothing is ever full, and no connection is aborted, since what waits for the reactor then is lost. So
+    it is not compared there what is sent to a client that has closed.
 """
 
 from __future__ import annotations
@@ -221,6 +222,7 @@ class _World(Factory):
         self.sockets: dict[int, MemorySocket] = {}
         self._transports: list[Any] = []
         self._states: dict[int, Any] = {}
+        self.matters: dict[int, int] = {}  # how much of what was sent on a connection, if not all
 
     def buildProtocol(self, addr: object) -> Protocol | None:
         if self.script.settings["refuses"]:
@@ -254,10 +256,16 @@ class _World(Factory):
         Write down which connections are not as they were.
         """
         for number, socket in self.sockets.items():
-            state = (len(socket.sent), socket.closed)
+            state = (len(self.sentOn(number)), socket.closed)
             if state != self._states.get(number):
                 self._states[number] = state
                 self.timeline.append((self._steps, number, *state))
+
+    def sentOn(self, number: int) -> bytes:
+        """
+        What was sent that matters.
+        """
+        return bytes(self.sockets[number].sent[: self.matters.get(number)])
 
     def _socket(self, number: int) -> MemorySocket:
         socket = self.sockets.get(number)
@@ -279,7 +287,10 @@ class _World(Factory):
         self.reactor.rightNow += seconds
 
     def _end(self, number: int, how: int) -> None:
-        self._socket(number).ended = how
+        socket = self._socket(number)
+        socket.ended = how
+        if self.script.settings["direct"]:
+            self.matters.setdefault(number, len(socket.sent))
 
     def _drain(self, timeout: float) -> None:
         self.drain(timeout)
@@ -324,7 +335,7 @@ def play(script: Script, shortcut_: bool) -> Outcome:
         world.finish()
     return {
         "events": world.events,
-        "answers": {number: answersIn(bytes(socket.sent)) for number, socket in world.sockets.items()},
+        "answers": {number: answersIn(world.sentOn(number)) for number in world.sockets},
         "timeline": world.timeline,
         "stats": [service.stats.asDict() for service in world.services],
         "stats before the end": before,

@@ -109,7 +109,7 @@ def options(parser: Any) -> None:
     Say what the command takes.
     """
     parser.add_argument("--sessions", type=int, default=10_000, help="how many by each transport; 10000 by default")
-    parser.add_argument("--warm-up", type=int, default=3_000, help="how many before; 3000 by default")
+    parser.add_argument("--warm-up", type=int, default=20_000, help="how many before; 20000 by default")
     parser.add_argument("--transport", nargs="+", default=TRANSPORTS, choices=TRANSPORTS, help="all by default")
 
 

@@ -94,6 +94,7 @@ class HTTPReceiver:
         @param limit: the number of dressed bytes after which the response ends; 1 ends it after its first frame.
         """
         self._request = request
+        self._transport = getattr(request.channel, "transport", None)
         self._session = session
         self._dress = dress
         self._left = limit
@@ -116,8 +117,10 @@ class HTTPReceiver:
         """
         See L{txsockjs.session.Receiver.close}.
         """
-        self._request.unregisterProducer()
-        self._request.finish()
+        request = self._request
+        del self._request  # the session asks for what is unsent for a while, and may be long without another one
+        request.unregisterProducer()
+        request.finish()
 
     def abort(self) -> None:
         """
@@ -133,7 +136,7 @@ class HTTPReceiver:
         See L{txsockjs.session.Receiver.unsent}. An HTTP/2 stream is blocked by its client's window; as soon as that is
         opened the response goes on, so there is nothing to ask for.
         """
-        return unsentBytes(getattr(self._request.channel, "transport", None))
+        return unsentBytes(self._transport)
 
     def pauseReading(self) -> None:
         """
