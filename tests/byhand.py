@@ -93,6 +93,17 @@ class HandReactor(Clock):
             )
         return select.select(readers, writers, [], patience)[:2]
 
+    def wait(self, seconds: float) -> None:
+        """
+        Let time pass, and everything happen at its time.
+        """
+        end = self.rightNow + seconds
+        self.settle()
+        while self.calls and (due := min(call.getTime() for call in self.calls)) <= end:
+            self.rightNow = max(self.rightNow, due)
+            self.settle()
+        self.rightNow = end
+
     def settle(self) -> None:
         """
         Go on until nothing more happens by itself.

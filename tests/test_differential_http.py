@@ -172,6 +172,13 @@ class RegressionTests(_Case):
         """
         self.compare(script(sending(b"x") + POLL, POLL + POLL, sending(b"x") + sending(b"y") + POLL, made="twice"))
 
+    def test_abortedBehind(self):
+        """
+        What comes behind a request in chunks, as its last piece, waits until the application has been told of that.
+        """
+        chunked = POLL.replace(b"Content-Length: 0\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+        self.compare(script(chunked + POLL, made="abort"))
+
     def test_drainedByTheAnswer(self):
         """
         A connection that is to be closed after its answer is, even if nobody takes it.

@@ -284,7 +284,7 @@ class _World(Factory):
         self._socket(number).take(size)
 
     def _wait(self, seconds: float) -> None:
-        self.reactor.rightNow += seconds
+        self.reactor.wait(seconds)
 
     def _end(self, number: int, how: int) -> None:
         socket = self._socket(number)
