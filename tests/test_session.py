@@ -864,6 +864,38 @@ class ReceiverTests(SessionTestCase):
         self.turn()
         self.assertOver(1002, SessionLost, Cause.ABSENT)
 
+    def test_slowButReading(self):
+        """
+        A client whose connection is full is not cut as long as it takes some of what was sent.
+        """
+        receiver = self.attach()
+        receiver.left = 900
+        receiver.block()
+        self.turn()
+        for left in (800, 10):
+            receiver.left = left
+            self.clock.advance(STALL)
+            self.assertFalse(receiver.aborted)
+        self.clock.advance(STALL)
+        self.assertTrue(receiver.aborted)
+        self.turn()
+        self.assertOver(1002, SessionLost, Cause.STALLED)
+
+    def test_messagesBehindTheLastFrame(self):
+        """
+        Messages that come behind the response that a frame has just filled are delivered, and answered in a later turn.
+        """
+        self.poll()
+        receiver = self.poll()
+        receiver.onClose = lambda: self.session.received(["x"], 5)
+        self.application.reactions["received"] = lambda: self.session.send("answer")
+        self.session.send("a")
+        self.assertEqual(self.session.queuedMessages, 1)
+        self.turn()
+        self.assertEqual((receiver.frames, self.application.messages), ([b'a["a"]'], ["x"]))
+        self.assertEqual(self.session.queuedMessages, 1)
+        self.assertEqual(self.poll().frames, [b'a["answer"]'])
+
     def test_hasRead(self):
         """
         Once it has taken all, it has the disconnect delay to come back, and what it takes of a later response is
