@@ -98,10 +98,8 @@ def _addresses(line: str) -> list[str]:
 
 # A pair of RFC 7239 section 4, or none, and what ends it. Nothing is tried twice, or a long line would take its time.
 # Spaces after a semicolon, and an address of IPv6 without quotes, are wrong there but common.
-_PAIR = re.compile(
-    r"""[ \t]*+ (?: ([!#$%&'*+.^_`|~0-9a-z-]++) = ("(?:[^"\\]|\\.)*+" | [^\s;,"]*+) [ \t]*+ )? ([;,]|\Z)""",
-    re.IGNORECASE | re.VERBOSE,
-)
+_GRAMMAR = r"""[ \t]*+ (?: ([!#$%&'*+.^_`|~0-9a-z-]++) = ("(?:[^"\\]|\\.)*+" | [^\s;,"]*+) [ \t]*+ )? ([;,]|\Z)"""
+_PAIR = re.compile(_GRAMMAR, re.IGNORECASE | re.VERBOSE)
 
 
 def _forwarded(line: str) -> list[str]:
