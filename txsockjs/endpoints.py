@@ -119,7 +119,7 @@ class _Port:
 
     def startListening(self) -> None:
         """
-        See L{IListeningPort.startListening}.
+        See L{twisted.internet.interfaces.IListeningPort.startListening}.
         """
         self._port.startListening()
 
@@ -134,6 +134,6 @@ class _Port:
 
     def getHost(self) -> IAddress:
         """
-        See L{IListeningPort.getHost}.
+        See L{twisted.internet.interfaces.IListeningPort.getHost}.
         """
         return self._port.getHost()
