@@ -71,7 +71,8 @@ class ClientMixin:
 
     async def setUp(self) -> None:
         self.modules = await installNodeModules(HERE)
-        self.server = await startServer(self)
+        # The long message of a test has more bytes than the default allows.
+        self.server = await startServer(self, "--max-message-size", "200000")
 
     async def play(self, service: str, **job: Any) -> list[dict[str, Any]]:
         """
