@@ -173,6 +173,22 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
             for name in ("mypackage.inner", "mypackage"):
                 del sys.modules[name]
 
+    def test_together(self) -> None:
+        """
+        Values that are right by themselves and do not go together are refused in one line as well.
+        """
+        self.assertRegex(
+            self.refused("--exposed-headers", "cookie"),
+            r"--exposed-headers must not name 'cookie' while origins is '\*': ",
+        )
+        self.assertRegex(
+            self.refused("--exposed-headers", "cookie", "--origins", "same", "--transports", "websocket,htmlfile"),
+            "--exposed-headers must not name 'cookie' while transports has htmlfile",
+        )
+        self.assertEqual(
+            ("cookie",), parse("--exposed-headers", "cookie", "--origins", "same").settings["exposed_headers"]
+        )
+
     def test_authorizeRefused(self) -> None:
         """
         A name of C{--authorize} that leads to no callable is refused in one line that tells why.

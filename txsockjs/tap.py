@@ -37,6 +37,7 @@ from twisted.web.static import File
 import twisted
 import txsockjs
 from txsockjs.options import OPTIONS, OptionInfo
+from txsockjs.options import Options as ServiceOptions
 
 if TYPE_CHECKING:
     from txsockjs.factory import SockJSMultiFactory
@@ -208,6 +209,11 @@ class Options(usage.Options):
                 self.settings[info.name] = True if info.isFlag else self._parsed(info, given)
             elif given == "":
                 raise usage.UsageError(f"--{_flag(info)} needs a value")
+        try:
+            ServiceOptions.build(self.settings)  # some values do not go together
+        except ValueError as error:
+            name, _, why = str(error).partition(" ")
+            raise usage.UsageError(f"--{name.replace('_', '-')} {why}") from None
         if self.static is not None and any(mount.prefix == "/" for mount in self.mounts):
             raise usage.UsageError("--static: the files and a --factory without PREFIX can't both be at /")
 
