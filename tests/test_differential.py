@@ -25,8 +25,8 @@ from tests.support import UPGRADE
 from tests.wire import closePayload, encodeFrame
 from txsockjs import codec
 from txsockjs.session import Session
-from txsockjs.transports import direct, frames, websocket
-from txsockjs.transports.websocket import _FramedProtocol
+from txsockjs.transports import direct, frames, socket, websocket
+from txsockjs.transports.socket import RawSocketReceiver, SocketReceiver
 
 RAW, FRAMED = "/websocket", "/0/s/websocket"
 
@@ -107,14 +107,14 @@ class WebSocketTests(SynchronousTestCase):
         Among those streams are many of which the shortcut takes all, a part or nothing; it never sees one without.
         """
         taken = {"all": 0, "a part": 0, "nothing": 0}
-        take = _FramedProtocol._takeTexts
+        take = SocketReceiver._takeTexts
 
-        def note(protocol, data):
-            rest = take(protocol, data)
+        def note(receiver, data):
+            rest = take(receiver, data)
             taken["all" if not rest else "nothing" if len(rest) == len(data) else "a part"] += 1
             return rest
 
-        with mock.patch.object(_FramedProtocol, "_takeTexts", note):
+        with mock.patch.object(SocketReceiver, "_takeTexts", note):
             scripts = [websocketstreams.make(random.Random(f"ci/{number}")) for number in range(200)]
             for script in scripts:
                 websocketstreams.play(script, True)
@@ -208,7 +208,7 @@ class SelfTests(SynchronousTestCase):
         Have C{takeText} give something else.
         """
         take = frames.takeText
-        return self.assertFound(mock.patch.object(websocket, "takeText", lambda *args: change(take, *args)))
+        return self.assertFound(mock.patch.object(socket, "takeText", lambda *args: change(take, *args)))
 
     def test_unmasked(self):
         """
@@ -265,41 +265,55 @@ class SelfTests(SynchronousTestCase):
         It notices when texts are taken in the middle of a message or of a frame, or when the connection is closing.
         """
 
-        def everywhere(protocol, data):
-            protocol.heard = True
-            if protocol.state != protocol.STATE_CONNECTING:
-                data = protocol._takeTexts(data)
+        def everywhere(receiver, data):
+            receiver.heard = True
+            data = receiver._takeTexts(data)
             if data:
-                super(_FramedProtocol, protocol).dataReceived(data)
+                receiver._needEngine().dataReceived(data)
 
-        self.assertFound(mock.patch.object(_FramedProtocol, "dataReceived", everywhere))
+        self.assertFound(mock.patch.object(SocketReceiver, "dataReceived", everywhere))
+
+    def test_letGoTooEarly(self):
+        """
+        It notices when the engine is let go in the middle of a message, of a frame, or of the closing handshake.
+        """
+        for name in ("_wholeMessages", "_wholeFrames", "_wholeLife"):
+            with self.subTest(name):
+                self.assertFound(mock.patch.object(websocket._Engine, "isBetween", property(getattr(self, name))))
+
+    def _wholeMessages(self, engine):
+        return engine.isOpen and not engine.data and engine.current_frame is None
+
+    def _wholeFrames(self, engine):
+        return engine.isOpen and not engine.inside_message
+
+    def _wholeLife(self, engine):
+        return not engine.data and not engine.inside_message and engine.current_frame is None
 
     def test_order(self):
         """
         It notices when the rest of a piece comes before what was taken of it.
         """
-        plain = _FramedProtocol._takeTexts
+        plain, deliver = SocketReceiver._takeTexts, SocketReceiver.deliver
 
-        def take(protocol, data):
+        def take(receiver, data):
             held = []
-            with mock.patch.object(protocol, "_deliver", lambda *args: held.append(args)):
-                rest = plain(protocol, data)
+            with mock.patch.object(SocketReceiver, "deliver", lambda *args: held.append(args)):
+                rest = plain(receiver, data)
             if rest:
-                super(_FramedProtocol, protocol).dataReceived(rest)
+                receiver._needEngine().dataReceived(rest)
             for args in held:
-                protocol._deliver(*args)
+                deliver(*args)
             return b""
 
-        self.assertFound(mock.patch.object(_FramedProtocol, "_takeTexts", take))
+        self.assertFound(mock.patch.object(SocketReceiver, "_takeTexts", take))
 
     def test_invalidText(self):
         """
         It notices when a message is taken that is not UTF-8.
         """
         self.assertFound(
-            mock.patch.object(
-                websocket._RawProtocol, "_decode", lambda protocol, data: [data.decode("utf-8", "replace")]
-            )
+            mock.patch.object(RawSocketReceiver, "decode", lambda receiver, data: [data.decode("utf-8", "replace")])
         )
 
     def test_stateOfSending(self):
@@ -307,11 +321,12 @@ class SelfTests(SynchronousTestCase):
         It notices when something is sent although the connection is closing.
         """
 
-        def send(protocol, frame):
-            direct.writeNow(protocol.transport, frames.textFrame(frame))
+        def send(receiver, frame):
+            receiver._greet()
+            direct.writeNow(receiver.transport, frames.textFrame(frame))
             return True
 
-        self.assertFound(mock.patch.object(_FramedProtocol, "send", send))
+        self.assertFound(mock.patch.object(SocketReceiver, "send", send))
 
     def test_sending(self):
         """
@@ -324,7 +339,7 @@ class SelfTests(SynchronousTestCase):
             else:
                 transport.writeSomeData(data)
 
-        self.assertFound(mock.patch.object(websocket, "writeNow", write))
+        self.assertFound(mock.patch.object(socket, "writeNow", write))
 
     def test_overtaking(self):
         """
@@ -335,7 +350,7 @@ class SelfTests(SynchronousTestCase):
             sent = transport.writeSomeData(data)
             transport.write(data[sent:])
 
-        self.assertFound(mock.patch.object(websocket, "writeNow", write))
+        self.assertFound(mock.patch.object(socket, "writeNow", write))
 
     def test_frames(self):
         """
@@ -345,7 +360,7 @@ class SelfTests(SynchronousTestCase):
         def frame(payload):
             return frames.textFrame(payload) if len(payload) != 126 else b"\x81\x7e\0\x7e" + payload[:-1] + b"?"
 
-        self.assertFound(mock.patch.object(websocket, "textFrame", frame))
+        self.assertFound(mock.patch.object(socket, "textFrame", frame))
 
     def test_batch(self):
         """

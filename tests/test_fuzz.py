@@ -41,7 +41,7 @@ from txsockjs.connection import Connection
 from txsockjs.factory import SockJSFactory
 from txsockjs.registry import Registry
 from txsockjs.session import Session
-from txsockjs.transports.websocket import _FramedProtocol
+from txsockjs.transports.socket import SocketReceiver
 
 SMALL_LIMITS = 1
 """The number of the settings where little may be queued."""
@@ -293,7 +293,9 @@ class SelfTests(SynchronousTestCase):
         It finds that too much is held for a connection that takes nothing.
         """
         pings = frame(9, b"x" * 125) * 400
-        with mock.patch.object(_FramedProtocol, "onPing", lambda protocol, payload: protocol.sendPong(payload)):
+        with mock.patch.object(
+            SocketReceiver, "pingCame", lambda socket, payload: socket._needEngine().sendPong(payload)
+        ):
             why = failure(Script(SMALL_LIMITS, [("send", 0, SOCKET), ("block", 0), *[("send", 0, pings)] * 5], "leave"))
         self.assertRegex(str(why), "are held")
 

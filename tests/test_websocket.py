@@ -823,9 +823,9 @@ class SizeTests(SiteCase):
                 self.assertEqual(socket.closed().code, 1009)
                 for _ in range(10):
                     socket.send(bytes(10000))
-                protocol = socket.protocol._channel.dataReceived.__self__
-                self.assertEqual((protocol.frame_data or [], protocol.message_data or []), ([], []))
-                self.assertLess(len(protocol.data), 10000)
+                engine = socket.protocol._channel.dataReceived.__self__._engine
+                self.assertEqual((engine.frame_data or [], engine.message_data or []), ([], []))
+                self.assertLess(len(engine.data), 10000)
                 self.clock.advance(5)
                 self.clock.advance(0)
                 self.assertTrue(socket.transport.gone)

@@ -141,14 +141,6 @@ def _loadsFast(data: bytes) -> object:
 _loads: Callable[[bytes], object] = _loadsStandard if orjson is None else _loadsFast
 
 
-def _parse(data: bytes) -> object:
-    try:
-        return _loads(data)
-    except (ValueError, RecursionError):
-        # RecursionError: a hostile depth of brackets is as broken as any other text that can't be read.
-        raise BrokenJSON() from None
-
-
 def decodeMessages(data: bytes, *, single: bool = False) -> list[str]:
     """
     Decode what a client sent (protocol section "Messages from client to server").
@@ -164,15 +156,19 @@ def decodeMessages(data: bytes, *, single: bool = False) -> list[str]:
     """
     if not data:
         raise PayloadExpected()
-    payload = _parse(data)
+    try:
+        payload = _loads(data)
+    except (ValueError, RecursionError):
+        # RecursionError: a hostile depth of brackets is as broken as any other text that can't be read.
+        raise BrokenJSON() from None
+    if isinstance(payload, list):
+        for item in payload:
+            if not isinstance(item, str):
+                raise PayloadExpected()
+        return payload
     if single and isinstance(payload, str):
         return [payload]
-    if not isinstance(payload, list):
-        raise PayloadExpected()
-    for item in payload:
-        if not isinstance(item, str):
-            raise PayloadExpected()
-    return payload
+    raise PayloadExpected()
 
 
 class Framing(Protocol):

@@ -163,7 +163,7 @@ class Connection:
         """
         See L{ISockJSTransport.write}.
         """
-        text = _decode(self._decoder, data)
+        text = self._decoder.encodeText(data) if isinstance(data, str) else _decode(self._decoder, data)
         if text is not None:
             self._link.send(text)
 

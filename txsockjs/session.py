@@ -115,6 +115,10 @@ class State(Enum):
     CLOSED = "closed"
 
 
+# To look one up in the class costs several times what the comparison does.
+_NEW, _OPEN, _CLOSING, _CLOSED = State
+
+
 class Receiver(Protocol):
     """
     An open response or WebSocket that takes frames for a session.
@@ -239,6 +243,7 @@ class Session:
         "_closeAsked",
         "_closing",
         "_connected",
+        "_delivering",
         "_entered",
         "_flushing",
         "_framing",
@@ -273,7 +278,7 @@ class Session:
 
         @param host: the address of its client.
         """
-        self.state = State.NEW
+        self.state = _NEW
         self.transportName = transportName
         self.host = host
         self._keeper = keeper
@@ -288,6 +293,7 @@ class Session:
         self._under = 0  # what was written last, and lies below in a connection that is full
         self._flushing = False
         self._entered = False  # whether the application is at work: nothing is delivered to it meanwhile
+        self._delivering = False  # whether it is at work on what has just come, and a flush follows
         self._closeAsked = False
         self._closing = INTERRUPTED  # what is said to whoever comes after the end
         self._outcome: Failure | None = None  # what the application is told
@@ -314,9 +320,9 @@ class Session:
         """
         A receiving request or a WebSocket came.
         """
-        if self.state is State.CLOSING:
+        if self.state is _CLOSING:
             self.flush()  # a close of this very turn unlinks the receiver that is attached
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             self._bid(receiver, self._closing)
         elif self._receiver is not None:
             self._bid(receiver, ANOTHER_RECEIVER)
@@ -326,7 +332,7 @@ class Session:
             self._keeper.disconnects.cancel(self)
             if self._framing.heartbeat is not None:
                 self._keeper.heartbeats.start(self)
-            if self.state is State.NEW:
+            if self.state is _NEW:
                 self._open()
             self.flush()
 
@@ -341,7 +347,7 @@ class Session:
         if receiver is not self._receiver:
             return
         self._receiver = None
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             self._keeper.turns.add(self)
         else:
             self._end(INTERRUPTED, reason, cause)
@@ -380,19 +386,21 @@ class Session:
         if not messages:
             return None
         keeper = self._keeper
-        if self.state is State.OPEN:
+        isOpen = self.state is _OPEN
+        if isOpen and (size > keeper.maxMessageSize or len(messages) > keeper.maxQueuedMessages):
             self._checkSize(messages, size)
         # Also those that are dropped, or it would matter whether they came together with what made us close.
-        keeper.stats.messagesIn += len(messages)
-        keeper.stats.bytesIn += size
-        if self.state is not State.OPEN:
+        stats = keeper.stats
+        stats.messagesIn += len(messages)
+        stats.bytesIn += size
+        if not isOpen:
             return None
         if self._inbox or self._entered or not self._reading:
             return self._keep(messages, size)
         rest = self._deliverNow(messages)
-        taken = self._keep(rest, size) if rest and self.state is State.OPEN else None
+        taken = self._keep(rest, size) if rest and self.state is _OPEN else None
         if self._flushing:
-            self._keeper.turns.add(self)
+            keeper.turns.add(self)
         else:
             self.flush()
         return taken
@@ -403,21 +411,21 @@ class Session:
         """
         Queue one message. Without effect once the session is closing.
         """
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             self._enqueue(self._framing.encode(text))
 
     def sendShared(self, message: SharedMessage) -> None:
         """
         Queue one message that goes to other sessions as well. Without effect once the session is closing.
         """
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             self._enqueue(message.encoded(self._framing))
 
     def close(self, code: int, reason: str) -> None:
         """
         Close in an orderly way, as soon as no producer is registered. Without effect once the session is closing.
         """
-        if self.state is not State.OPEN or self._closeAsked:
+        if self.state is not _OPEN or self._closeAsked:
             return
         self._closeAsked = True
         self._closing = (code, reason)
@@ -429,7 +437,7 @@ class Session:
         Close in an orderly way, since the service stops; a producer of the application is stopped. Without effect once
         the session is closing.
         """
-        if self.state is not State.OPEN:
+        if self.state is not _OPEN:
             return
         if not self._closeAsked:
             self._closeAsked = True
@@ -438,14 +446,14 @@ class Session:
         producer, self._producer = self._producer, None
         if producer is not None:
             self._call(producer.stopProducing)
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             self._startClosing()
 
     def abort(self, cause: Cause = Cause.ABORTED) -> None:
         """
         Break the connection and forget what is queued.
         """
-        if self.state is State.CLOSED and self._receiver is None:
+        if self.state is _CLOSED and self._receiver is None:
             return
         self._cut(INTERRUPTED, ConnectionAborted(), cause)
 
@@ -460,7 +468,7 @@ class Session:
             raise RuntimeError(
                 f"can't register {producer!r}: {self._producer!r} is registered and was never unregistered"
             )
-        if self.state is not State.OPEN:
+        if self.state is not _OPEN:
             producer.stopProducing()
             return
         self._producer = producer
@@ -473,14 +481,14 @@ class Session:
         See L{twisted.internet.interfaces.IConsumer.unregisterProducer}.
         """
         self._producer = None
-        if self.state is State.OPEN and self._closeAsked:
+        if self.state is _OPEN and self._closeAsked:
             self._startClosing()
 
     def pauseReading(self) -> None:
         """
         Deliver no more messages to the application for now. Without effect once the session is closing.
         """
-        if self.state is not State.OPEN:
+        if self.state is not _OPEN:
             return
         self._reading = False
         if self._receiver is not None:
@@ -508,7 +516,7 @@ class Session:
         """
         Whether the session is over, or will be as soon as all is sent.
         """
-        return self._closeAsked or self.state in (State.CLOSING, State.CLOSED)
+        return self._closeAsked or self.state in (_CLOSING, _CLOSED)
 
     # -- what time does -------------------------------------------------------------------------------------------
 
@@ -532,7 +540,7 @@ class Session:
             self._unsent = unsent
             self._keeper.disconnects.start(self)
             return
-        if self.state is State.CLOSING and not self._queue:
+        if self.state is _CLOSING and not self._queue:
             self._end(self._closing, SessionDone(*self._closing), self._cause or Cause.ABSENT)
         else:
             self._end(INTERRUPTED, SessionLost(1002, "The client did not come back"), Cause.ABSENT)
@@ -553,11 +561,12 @@ class Session:
         """
         The turn of the reactor in which something was asked for is over.
         """
-        self._deliver()
+        if self._inbox:
+            self._deliver()
         self.flush()
         if self.blocked and not self._unsent and self._receiver is not None:
             self._unsent = self._receiver.unsent()
-        if self.state is State.CLOSED and self._receiver is None and self._application is not None:
+        if self.state is _CLOSED and self._receiver is None and self._application is not None:
             self._tell()
 
     # -- how it is done -------------------------------------------------------------------------------------------
@@ -572,7 +581,7 @@ class Session:
             self._drain()
         if self._producer is not None:
             self._regulate()
-        if self.state is State.CLOSING and not self._queue and self._receiver is not None and not self.blocked:
+        if self.state is _CLOSING and not self._queue and self._receiver is not None and not self.blocked:
             self._sayClose(self._receiver)
 
     def _drain(self) -> None:
@@ -592,6 +601,9 @@ class Session:
                     written -= self.queuedBytes
                 self._under = written
                 frames = self._framing.frames(queue)
+                if len(frames) == 1:
+                    self._emit(frames[0])
+                    continue
                 for position, frame in enumerate(frames):
                     if self._receiver is None or self.blocked:
                         self._putBack(frames[position:])
@@ -618,7 +630,7 @@ class Session:
         size = len(message)
         queue = self._queue
         keeper = self._keeper
-        if not queue:
+        if not queue and not self._delivering:
             keeper.turns.add(self)
         queue.append(message)
         self.queuedBytes = queued = self.queuedBytes + size
@@ -653,16 +665,16 @@ class Session:
         """
         Wait with frames that the receiver did not take. Where the queue has become several frames, each is one message.
         """
-        if self.state is not State.CLOSED:
+        if self.state is not _CLOSED:
             self._queue[:0] = frames
             self.queuedBytes += sum(map(len, frames))
 
     def _open(self) -> None:
         assert self._application is not None
-        self.state = State.OPEN
+        self.state = _OPEN
         accepted = self._call(self._application.accept)
         if not accepted:
-            if self.state is State.OPEN:
+            if self.state is _OPEN:
                 self._closing = GO_AWAY
                 self._cause = Cause.REFUSED
                 self._startClosing()
@@ -684,16 +696,16 @@ class Session:
         """
         assert self._application is not None
         deliver = self._application.received
-        self._entered = True
+        self._entered = self._delivering = True
         try:
             for position, message in enumerate(messages, 1):
                 deliver(message)
-                if not self._reading or self.state is not State.OPEN:
+                if not self._reading or self.state is not _OPEN:
                     return messages[position:]
         except Exception:
             self._failed()
         finally:
-            self._entered = False
+            self._entered = self._delivering = False
         return []
 
     def _keep(self, messages: list[str], size: int) -> Deferred[None]:
@@ -712,10 +724,10 @@ class Session:
         """
         Give messages to the application, until it pauses its intake. Once it takes no more, drop the rest.
         """
-        while self._inbox and (self._reading or self.state is not State.OPEN):
+        while self._inbox and (self._reading or self.state is not _OPEN):
             message, size, taken = self._inbox.popleft()
             self.backlog -= size
-            if self.state is State.OPEN:
+            if self.state is _OPEN:
                 assert self._application is not None
                 self._call(self._application.received, message)
             if taken is not None:
@@ -779,7 +791,7 @@ class Session:
         self._startClosing()
 
     def _startClosing(self) -> None:
-        self.state = State.CLOSING
+        self.state = _CLOSING
         self._cause = self._cause or Cause.APPLICATION
         self._keeper.turns.add(self)
         if not self._reading:
@@ -797,7 +809,7 @@ class Session:
         Be CLOSED without another word to the receiver, if there is one.
         """
         receiver, self._receiver = self._receiver, None
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             self._keeper.turns.add(self)
         else:
             self._end(closing, outcome, cause)
@@ -808,7 +820,7 @@ class Session:
         """
         Be CLOSED; the application is told in a turn of its own, when no receiver is left.
         """
-        self.state = State.CLOSED
+        self.state = _CLOSED
         self._closing = closing
         self._outcome = self._verdict or Failure(outcome)
         self._cause = self._cause or cause
@@ -840,7 +852,7 @@ class Session:
         Pause or resume the application's producer, by what is queued and whether the receiver takes data.
         """
         producer = self._producer
-        if producer is None or self.state is not State.OPEN:
+        if producer is None or self.state is not _OPEN:
             return
         if not self._streaming:
             # A pull producer gives once each time it is asked: at the end of a turn, never from within itself.
@@ -876,7 +888,7 @@ class Session:
         """
         failure = Failure()
         _log.failure("the application failed; its session is closed", failure)
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             self._condemn(INTERNAL_ERROR, failure, Cause.FAILED)
 
 

@@ -1004,8 +1004,8 @@ def play(script: Script) -> None:
 
 
 _KINDS = {
-    "Session", "Connection", "NotedRequest", "_Request", "HTTPReceiver", "_FramedProtocol", "_RawProtocol", "Channel",
-    "Front", "_App", "_TextApp", "TextEcho", "_Wire", "World",
+    "Session", "Connection", "NotedRequest", "_Request", "HTTPReceiver", "SocketReceiver", "RawSocketReceiver",
+    "_Engine", "Channel", "Front", "_App", "_TextApp", "TextEcho", "_Wire", "World",
 }  # fmt: skip
 
 

@@ -4,8 +4,8 @@
 """
 WebSockets with and without their shortcuts, for L{tests.endurance.differential}.
 
-Without means: every byte goes through Autobahn, every frame is sent by Autobahn and C{transport.write}, messages are
-delivered one by one, and JSON is written for any text in the same way. The sockets are in memory; the transport is
+Without means: every byte goes through one engine of Autobahn's, which stays until the end, every frame is sent by it
+and C{transport.write}, messages are delivered one by one, and JSON is written for any text in the same way. The sockets are in memory; the transport is
 Twisted's own.
 
 What may differ, and so is not compared:
@@ -43,7 +43,8 @@ from txsockjs import codec
 from txsockjs.factory import SockJSFactory
 from txsockjs.interfaces import ISockJSProtocol
 from txsockjs.session import Session, State
-from txsockjs.transports.websocket import _FramedProtocol
+from txsockjs.transports import socket, websocket
+from txsockjs.transports.socket import SocketReceiver
 
 __all__ = ["Failing", "make", "play", "withoutShortcuts"]
 
@@ -54,17 +55,18 @@ AMPLE = 1 << 40
 # -- without the shortcuts --------------------------------------------------------------------------------------------
 
 
-def _leave(protocol: _FramedProtocol, data: bytes) -> bytes:
+def _leave(receiver: SocketReceiver, data: bytes) -> bytes:
     return data
 
 
-def _send(protocol: _FramedProtocol, frame: bytes) -> bool:
-    if protocol.state == protocol.STATE_OPEN:
-        pings = protocol._pingsWith(frame)
-        protocol.sendMessage(frame)
+def _send(receiver: SocketReceiver, frame: bytes) -> bool:
+    engine: Any = receiver._needEngine()
+    if engine.isOpen:
+        pings = frame is socket._HEARTBEAT and receiver._pingsNow()
+        engine.sendMessage(frame)
         if pings:
-            protocol._ping()
-            protocol.sendPing()
+            receiver._ping()
+            engine.sendPing()
     return True
 
 
@@ -87,8 +89,9 @@ def withoutShortcuts() -> Iterator[None]:
     """
     with ExitStack() as stack:
         for where, name, plain in (
-            (_FramedProtocol, "_takeTexts", _leave),
-            (_FramedProtocol, "send", _send),
+            (SocketReceiver, "_takeTexts", _leave),
+            (SocketReceiver, "send", _send),
+            (websocket._Engine, "isBetween", False),
             (Session, "_deliverNow", _deliver),
             (codec, "encodeMessage", _encode),
         ):
