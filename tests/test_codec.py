@@ -278,7 +278,7 @@ def encoded(messages: list[str]) -> bytes:
     """
     The one frame that carries C{messages}.
     """
-    (frame,) = SOCKJS.frames(SOCKJS.encode(message) for message in messages)
+    (frame,) = SOCKJS.frames([SOCKJS.encode(message) for message in messages])
     return frame
 
 

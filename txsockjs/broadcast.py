@@ -28,13 +28,11 @@ def broadcast(message: bytes | str, targets: Iterable[Any]) -> None:
     transports: list[Any] = [target if hasattr(target, "write") else target.transport for target in targets]
     shared: dict[str, SharedMessage | None] = {}
     for transport in transports:
-        if isinstance(transport, Connection) and transport.encodingName not in shared:
+        if isinstance(transport, Connection) and (name := transport.encodingName) not in shared:
             text = transport.textOf(message)
-            shared[transport.encodingName] = None if text is None else SharedMessage(text)
+            shared[name] = None if text is None else SharedMessage(text)
     for transport in transports:
         if not isinstance(transport, Connection):
             transport.write(message)
-            continue
-        prepared = shared[transport.encodingName]
-        if prepared is not None:
+        elif (prepared := shared[transport.encodingName]) is not None:
             transport.writeShared(prepared)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 try:
@@ -33,6 +33,7 @@ __all__ = [
     "decodeMessages",
     "encodeMessage",
     "encodeText",
+    "onceForAll",
     "quote",
 ]
 
@@ -187,7 +188,7 @@ class Framing(Protocol):
         Make one message ready to be queued.
         """
 
-    def frames(self, messages: Iterable[bytes]) -> list[bytes]:
+    def frames(self, messages: Sequence[bytes]) -> list[bytes]:
         """
         Turn queued messages, at least one, into frames.
         """
@@ -227,6 +228,31 @@ class SharedMessage:
         return prefixed
 
 
+def onceForAll(dress: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """
+    Have a function that makes one text of another remember the last one. The receivers of a broadcast ask it for the
+    same object one after another.
+
+    @param dress: a function whose answer depends on nothing but its argument.
+    """
+    last: bytes | None = None
+    dressed = b""
+
+    def remembering(text: bytes) -> bytes:
+        nonlocal last, dressed
+        if text is not last:
+            dressed = dress(text)
+            last = text
+        return dressed
+
+    return remembering
+
+
+@onceForAll
+def _alone(message: bytes) -> bytes:
+    return b"a[" + message + b"]"
+
+
 class _SockJSFraming:
     """
     C{o}, C{h}, C{a[...]}, C{c[...]}.
@@ -238,8 +264,8 @@ class _SockJSFraming:
     def encode(self, text: str) -> bytes:
         return encodeMessage(text)
 
-    def frames(self, messages: Iterable[bytes]) -> list[bytes]:
-        return [b"a[" + b",".join(messages) + b"]"]
+    def frames(self, messages: Sequence[bytes]) -> list[bytes]:
+        return [_alone(messages[0]) if len(messages) == 1 else b"a[" + b",".join(messages) + b"]"]
 
     def close(self, code: int, reason: str) -> bytes | None:
         return b"c[%d,%s]" % (code, encodeMessage(reason))
@@ -256,7 +282,7 @@ class _RawFraming:
     def encode(self, text: str) -> bytes:
         return encodeText(text)
 
-    def frames(self, messages: Iterable[bytes]) -> list[bytes]:
+    def frames(self, messages: Sequence[bytes]) -> list[bytes]:
         return list(messages)
 
     def close(self, code: int, reason: str) -> bytes | None:

@@ -127,8 +127,12 @@ class Turns(Generic[K]):
     def _turn(self) -> None:
         self._call = None
         waiting, self._waiting = self._waiting, {}
+        run = self._run
         for key in waiting:
-            attempt(self._run, key)
+            try:
+                run(key)
+            except Exception:
+                _failed(run, key)
 
 
 def attempt(function: Callable[[K], object], key: K) -> None:
@@ -138,7 +142,11 @@ def attempt(function: Callable[[K], object], key: K) -> None:
     try:
         function(key)
     except Exception:
-        _log.failure("{function} failed for {key}", function=function, key=key)
+        _failed(function, key)
+
+
+def _failed(function: Callable[[K], object], key: K) -> None:
+    _log.failure("{function} failed for {key}", function=function, key=key)
 
 
 def chooseClock(reactor: IReactorTime | None) -> IReactorTime:

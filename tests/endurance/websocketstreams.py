@@ -5,8 +5,8 @@
 WebSockets with and without their shortcuts, for L{tests.endurance.differential}.
 
 Without means: every byte goes through one engine of Autobahn's, which stays until the end, every frame is sent by it
-and C{transport.write}, messages are delivered one by one, and JSON is written for any text in the same way. The sockets are in memory; the transport is
-Twisted's own.
+and C{transport.write}, messages are delivered one by one, and JSON is written for any text in the same way. The sockets
+are in memory; the transport is Twisted's own.
 
 What may differ, and so is not compared:
 

@@ -28,11 +28,14 @@ def writeNow(transport: Any, data: bytes) -> None:
         or transport._writeDisconnected
         or not transport.connected
         or transport.TLS
+        or len(data) > Server.SEND_LIMIT
     ):
         transport.write(data)
         return
-    sent = transport.writeSomeData(data)
-    if sent is None or isinstance(sent, Exception):
-        transport.write(data)  # it is broken: the reactor finds that out, and tells
-    elif sent < len(data):
-        transport.write(data[sent:] if sent else data)
+    try:
+        sent = transport.socket.send(data)
+    except OSError:  # it has no room, or is broken: the reactor finds that out, and tells
+        transport.write(data)
+        return
+    if sent < len(data):
+        transport.write(data[sent:])

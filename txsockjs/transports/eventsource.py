@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from twisted.web.server import Request
 
+from txsockjs.codec import onceForAll
 from txsockjs.transports.answers import SAFE, UNBUFFERED, Answer
 from txsockjs.transports.base import ReceiveLeaf
 
@@ -18,6 +19,7 @@ _ESCAPES = {b"%": b"%25", b"\r": b"%0D", b"\n": b"%0A", b"\0": b"%00"}
 """sockjs-client decodes percent escapes; the others would end the event, or be lost. % comes first."""
 
 
+@onceForAll
 def _event(frame: bytes) -> bytes:
     for byte, escape in _ESCAPES.items():
         frame = frame.replace(byte, escape)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from struct import Struct
 
+from txsockjs.codec import onceForAll
+
 __all__ = ["takeText", "textFrame"]
 
 _TEXT = 0x81  # FIN and the opcode of text, no reserved bits
@@ -59,13 +61,12 @@ def takeText(data: bytes, start: int, limit: int) -> tuple[bytes, int] | None:
     if length > limit or end > len(data):
         return None
     mask = data[head - 4 : head]
-    if length == 0:
-        return b"", end
     # One big number is the fastest that Python has for this.
     key = int.from_bytes((mask * ((length + 3) >> 2))[:length], "little")
     return (int.from_bytes(data[head:end], "little") ^ key).to_bytes(length, "little"), end
 
 
+@onceForAll
 def textFrame(payload: bytes) -> bytes:
     """
     @return: C{payload} in one text frame.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from twisted.web.server import Request
 
-from txsockjs.codec import quote
+from txsockjs.codec import onceForAll, quote
 from txsockjs.service import Service
 from txsockjs.transports.answers import HTML, SCRIPTED, UNBUFFERED, Answer, confined
 from txsockjs.transports.callback import CallbackLeaf
@@ -31,6 +31,7 @@ _SHORTEST_PAGE = 1025
 """Some browsers run nothing of a page before they have more than 1024 bytes of it."""
 
 
+@onceForAll
 def _script(frame: bytes) -> bytes:
     # No "<" may reach the HTML parser: "</script" would end the script and "<!--" would hide the end of it.
     text = quote(frame.decode("utf-8")).replace("<", "\\u003c")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IPushProducer
@@ -268,7 +267,7 @@ class SocketReceiver:
         shared = self.shared
         limit = shared.usualSize
         messages: list[str] = []
-        while (taken := takeText(data, at, limit)) is not None:
+        while at < len(data) and (taken := takeText(data, at, limit)) is not None:
             payload, end = taken
             try:
                 decoded = self.decode(payload)
@@ -283,7 +282,7 @@ class SocketReceiver:
             at = end
         if messages:
             self.deliver(messages, size)
-        if data.startswith(_PONG, at) and len(data) == at + _PONG_SIZE:
+        if len(data) - at == _PONG_SIZE and data.startswith(_PONG, at):
             self.pongCame()
             return b""
         return data[at:] if at else data
@@ -301,8 +300,10 @@ class SocketReceiver:
         Hand messages to the session.
         """
         # Whether the application has taken them does not matter here: it stops the reading of this connection.
-        with suppress(MessageTooLarge):  # the session has closed itself
+        try:
             self.session.received(messages, size)
+        except MessageTooLarge:
+            pass  # the session has closed itself
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from twisted.web.server import Request
 
-from txsockjs.codec import decodeMessages
+from txsockjs.codec import decodeMessages, onceForAll
 from txsockjs.transports.answers import JAVASCRIPT, PLAIN, SAFE, UNBUFFERED, Answer, finishEmpty
 from txsockjs.transports.base import ReceiveLeaf, SendLeaf, bodyOf
 
@@ -19,6 +19,7 @@ _PRELUDE = b"h" * 2048 + b"\n"
 """Some browsers show nothing of a response before they have this much of it."""
 
 
+@onceForAll
 def _line(frame: bytes) -> bytes:
     return frame + b"\n"
 
