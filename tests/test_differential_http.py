@@ -17,10 +17,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.endurance import httpstreams
 from tests.endurance.differential import Script, difference
-from txsockjs import channel
+from txsockjs import channel, shortcut
 from txsockjs.channel import Channel
 
 POLL = b"POST /0/s/xhr HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+
+HANDSHAKE = (
+    b"GET /0/s/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 def sending(message, *headers):
@@ -231,4 +236,34 @@ class ComparisonTests(SynchronousTestCase):
         steps = script(POLL, sending(b"x"))
         self.assertIsNone(difference(steps))
         with mock.patch("txsockjs.shortcut.QuickRequest.setHeader", lambda self, name, value: None):
+            self.assertFound(steps)
+
+    def test_handshake(self):
+        """
+        A shortcut is found that takes the beginning of a WebSocket, or what comes with that, for something else; among
+        the streams as they are made, too.
+        """
+        frame = script(HANDSHAKE + b"\x81\x83\0\0\0\0[]]")
+        patch = mock.patch.object(shortcut, "_isUpgrade", lambda fields, size: True)
+        self.assertIsNone(difference(frame))
+        with patch:
+            self.assertFound(frame)
+        streams = (httpstreams.make(random.Random(f"ci/{number}")) for number in range(2000))
+        with patch:
+            self.assertTrue(any(difference(stream) for stream in streams))
+        self.flushLoggedErrors()
+
+    def test_idleWebSocket(self):
+        """
+        A WebSocket that has begun by a shortcut is found when its connection is closed as one that no request comes on.
+        """
+        steps = script(HANDSHAKE, ("wait", 59), ("wait", 2), ping_interval=0)
+        self.assertIsNone(difference(steps))
+        answerQuickly = Channel.answerQuickly
+
+        def late(self, request, leaf):
+            answerQuickly(self, request, leaf)
+            self.setTimeout(60)
+
+        with mock.patch.object(httpstreams, "_answerQuickly", late):
             self.assertFound(steps)

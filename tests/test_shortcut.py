@@ -27,7 +27,7 @@ from tests.certificates import makeCertificate
 from tests.support import Apps, SiteCase, TextEcho
 from txsockjs import shortcut
 from txsockjs.factory import SockJSFactory, SockJSMultiFactory
-from txsockjs.shortcut import QuickRequest, parseCommon
+from txsockjs.shortcut import Common, QuickRequest, parseCommon
 
 
 def post(path=b"/0/s/xhr_send", body=b"", *lines, length=None):
@@ -57,8 +57,8 @@ class ParseCommonTests(SynchronousTestCase):
         """
         data = post(b"/a/b_-~/0/xhr_send", b'["x"]', b"X-y: a\tb, c;d  e", b"ORIGIN: http://e.com")
         fields = {b"host": b"localhost", b"x-y": b"a\tb, c;d  e", b"origin": b"http://e.com", b"content-length": b"5"}
-        self.assertEqual(parseCommon(data), (b"/a/b_-~/0/xhr_send", fields, b'["x"]'))
-        self.assertEqual(parseCommon(POLL)[2], b"")
+        self.assertEqual(parseCommon(data), (b"POST", b"/a/b_-~/0/xhr_send", fields, b'["x"]'))
+        self.assertEqual(parseCommon(POLL).body, b"")
         self.assertIsNotNone(parseCommon(post(b"/0/s/xhr", b"\r\n\0\xff")))
 
     def test_pieces(self):
@@ -128,6 +128,28 @@ class ParseCommonTests(SynchronousTestCase):
             self.assertLeft(post(b"/0/s/xhr", b"", line))
         for line in (b"Connection: keep-alive", b"connection: Keep-Alive"):
             self.assertIsNotNone(parseCommon(post(b"/0/s/xhr", b"", line)))
+
+    def test_upgrade(self):
+        """
+        A request that begins a WebSocket is taken as browsers write it, with nothing behind it.
+        """
+        lines = [b"Host: e.com", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Key: a2V5"]
+
+        def get(*more, path=b"/0/s/websocket"):
+            return b"\r\n".join([b"GET %s HTTP/1.1" % path, *lines, *more, b"", b""])
+
+        for connection in (b"Upgrade", b"upgrade", b"keep-alive, Upgrade"):
+            common = parseCommon(get(b"Connection: " + connection))
+            self.assertEqual((common.method, common.path, common.body), (b"GET", b"/0/s/websocket", b""))
+            self.assertEqual(common.fields[b"sec-websocket-key"], b"a2V5")
+        usual = b"Connection: Upgrade"
+        self.assertLeft(
+            get(), get(b"Connection: keep-alive"), get(b"Connection: close, Upgrade"), get(b"Connection: Upgrade, x"),
+            get(usual, b"Content-Length: 0"), get(usual, b"Transfer-Encoding: chunked"), get(usual, b"Expect: x"),
+            get(usual, b"Upgrade: websocket"), get(usual) + b"\x81", get(usual) + get(usual), get(usual)[:-1],
+            get(usual, path=b"/websocket"), get(usual).replace(b"Upgrade: websocket", b"Upgrade: h2c"),
+            get(usual).replace(b"Upgrade: websocket\r\n", b""), get(usual).replace(b"GET", b"HEAD"),
+        )  # fmt: skip
 
     def test_lines(self):
         """
@@ -210,7 +232,8 @@ class QuickRequestTests(SynchronousTestCase):
 
     def setUp(self):
         self.channel = _Channel(SockJSFactory(Apps()))
-        self.request = QuickRequest(self.channel, b"/p/0/s/xhr", {b"origin": b"http://e.com", b"x-y": b"z"}, b"body")
+        fields = {b"origin": b"http://e.com", b"x-y": b"z"}
+        self.request = QuickRequest(self.channel, Common(b"POST", b"/p/0/s/xhr", fields, b"body"))
 
     def sent(self):
         """
@@ -233,7 +256,12 @@ class QuickRequestTests(SynchronousTestCase):
         self.assertEqual(request.getHeader(b"Origin"), b"http://e.com")
         self.assertEqual(request.getHeader("Origin"), "http://e.com")
         self.assertIsNone(request.getHeader(b"cookie"))
-        self.assertEqual(request.requestHeaders, Headers({b"Origin": [b"http://e.com"], b"X-Y": [b"z"]}))
+        headers = Headers({b"Origin": [b"http://e.com"], b"X-Y": [b"z"]})
+        self.assertEqual(list(request.requestHeaders.getAllRawHeaders()), list(headers.getAllRawHeaders()))
+        self.assertTrue(request.requestHeaders.hasHeader(b"ORIGIN"))
+        for name in (b"Origin", "Origin", b"x-y", b"cookie"):
+            self.assertEqual(request.requestHeaders.getRawHeaders(name), headers.getRawHeaders(name))
+            self.assertEqual(request.requestHeaders.getRawHeaders(name, 1), headers.getRawHeaders(name, 1))
         self.assertEqual(request.getClientAddress(), self.channel.transport.getPeer())
         self.assertEqual(request.getHost(), self.channel.transport.getHost())
         self.assertIn("/p/0/s/xhr", repr(request))

@@ -56,10 +56,9 @@ class Channel(HTTPChannel):
         if self.isIdle:
             common = parseCommon(data)
             if common is not None:
-                path, fields, body = common
-                leaf = self.site.leafFor(path, len(body))
+                leaf = self.site.leafFor(common.method, common.path, len(common.body))
                 if leaf is not None:
-                    self.answerQuickly(QuickRequest(self, path, fields, body), leaf)
+                    self.answerQuickly(QuickRequest(self, common), leaf)
                     return
         super().dataReceived(data)
         if self._arrivals is not None or self._busyReceiving:

@@ -220,9 +220,11 @@ class _ServiceSite(Site):
         service = self._places.get(path[:-SESSION_DEPTH])
         return None if service is None or path[-SESSION_DEPTH] in service.children else service
 
-    def leafFor(self, path: bytes, size: int) -> IResource | None:
+    def leafFor(self, method: bytes, path: bytes, size: int) -> IResource | None:
         """
-        @param path: the URL of a request, with nothing in it that is quoted.
+        @param method: the method of a request.
+
+        @param path: its URL, with nothing in it that is quoted.
 
         @param size: the size of its body.
 
@@ -234,7 +236,7 @@ class _ServiceSite(Site):
         service = self._places.get(tuple(place))
         if service is None or segments[-SESSION_DEPTH] in service.children or not self._leadsTo(service, place):
             return None
-        return service.quickLeaf(segments[-SESSION_DEPTH:], size)
+        return service.quickLeaf(method, segments[-SESSION_DEPTH:], size)
 
     def _leadsTo(self, service: SockJSResource, path: list[bytes]) -> bool:
         """

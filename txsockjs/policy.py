@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable
+from functools import cache
 from ipaddress import IPv6Address as IPv6
 from ipaddress import ip_address, ip_network
 from urllib.parse import parse_qs
@@ -104,6 +105,14 @@ def _lines(request: Request, name: str) -> list[str]:
     return [value.decode("latin-1") for value in values]
 
 
+@cache
+def _encoded(names: tuple[str, ...]) -> list[tuple[str, bytes]]:
+    """
+    @return: the names of headers, each with its form on the wire.
+    """
+    return [(name, name.encode("ascii")) for name in names]
+
+
 def requestFacts(request: Request, depth: int, options: Options) -> RequestFacts:
     """
     @param request: the request that opens a session.
@@ -113,16 +122,18 @@ def requestFacts(request: Request, depth: int, options: Options) -> RequestFacts
     @return: what the application may know of it.
     """
     headers = {}
-    for field, values in request.requestHeaders.getAllRawHeaders():
-        name = field.decode("latin-1").lower()
-        if name in options.exposed_headers:
+    linesOf = request.requestHeaders.getRawHeaders
+    for name, field in _encoded(options.exposed_headers):
+        lines = linesOf(field)
+        if lines:
             # RFC 9110 section 5.3: lines of the same name are one list.
-            headers[name] = ", ".join([value.decode("latin-1") for value in values])
+            headers[name] = ", ".join([line.decode("latin-1") for line in lines])
     segments: list[bytes] = [*(request.prepath or ()), *(request.postpath or ())]
     base = segments[:-depth]
     # Not request.args: for a POST that has the fields of a form as well.
     query = request.uri.partition(b"?")[2].decode("latin-1")
-    args = {name: tuple(values) for name, values in parse_qs(query, keep_blank_values=True).items()}
+    fields = parse_qs(query, keep_blank_values=True) if query else {}
+    args = {name: tuple(values) for name, values in fields.items()}
     return RequestFacts("/" + "/".join(map(_text, base)), args, headers)
 
 

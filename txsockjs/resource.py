@@ -153,17 +153,19 @@ class SockJSResource(Resource):
                 self.stats.refused["session id too long"] += 1
         return self._notFound
 
-    def quickLeaf(self, below: Sequence[bytes], size: int) -> IResource | None:
+    def quickLeaf(self, method: bytes, below: Sequence[bytes], size: int) -> IResource | None:
         """
+        @param method: the method of a request.
+
         @param below: the segments of a URL below the service: server, session and transport.
 
-        @param size: the size of the body of a request.
+        @param size: the size of its body.
 
         @return: what L{getChild} would find, if this is one of the URLs of L{QUICK}, and if no callable of the user's
             is to see the request.
         """
         server, session, transport = below
-        if transport not in QUICK or not self._quick or size > self.options.max_body_size:
+        if QUICK.get(transport) != method or not self._quick or size > self.options.max_body_size:
             return None
         if not self._isName(server) or not self._isName(session):
             return None

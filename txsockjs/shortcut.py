@@ -1,8 +1,8 @@
 # -*- test-case-name: tests.test_shortcut -*-
 """
-The one common shape of an HTTP request to our own sites, for speed: a whole C{POST} in one piece, with plain headers,
-to one of the URLs by which browsers poll, stream and send. C{twisted.web} takes most of the time of such a request for
-what is known here already.
+The two common shapes of an HTTP request to our own sites, for speed: a whole C{POST} in one piece, with plain headers,
+to one of the URLs by which browsers poll, stream and send; and a C{GET} by which they begin a WebSocket. C{twisted.web}
+takes most of the time of such a request for what is known here already.
 
 Everything else is C{twisted.web}'s: whatever is not just so is left as it came. The answers are the same, and are made
 by the same code.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES, toChunk
@@ -23,10 +23,10 @@ from twisted.web.server import NOT_DONE_YET, Request, version
 
 from txsockjs.transports.direct import writeNow
 
-__all__ = ["QuickRequest", "parseCommon"]
+__all__ = ["Common", "QuickRequest", "parseCommon"]
 
 _HEAD = re.compile(
-    rb"POST (?P<path>(?:/[0-9A-Za-z_~-]+){3,}) HTTP/1\.1\r\n"
+    rb"(?P<method>POST|GET) (?P<path>(?:/[0-9A-Za-z_~-]+){3,}) HTTP/1\.1\r\n"
     rb"(?P<fields>(?:[0-9A-Za-z-]+: [!-~](?:[\t -~]*[!-~])?\r\n){1,64})\r\n"
 )
 _LONGEST_HEAD = 8192
@@ -36,13 +36,30 @@ _UNCOMMON = frozenset(
 )
 """What changes the way in which a request or its answer travels."""
 
+_UPGRADES = frozenset({b"upgrade", b"keep-alive, upgrade"})
+"""The header C{Connection} of those who begin a WebSocket."""
 
-def parseCommon(data: bytes) -> tuple[bytes, dict[bytes, bytes], bytes] | None:
+
+class Common(NamedTuple):
+    """
+    A request of one of the common shapes.
+    """
+
+    method: bytes
+
+    path: bytes
+
+    fields: dict[bytes, bytes]
+    """The headers, by their names in lower case."""
+
+    body: bytes
+
+
+def parseCommon(data: bytes) -> Common | None:
     """
     @param data: what came on a connection on which nothing is under way.
 
-    @return: path, headers by their names in lower case, and body of the request, if this is just one of the common
-        shape, whole and with nothing behind it.
+    @return: the request, if this is just one of the common shapes, whole and with nothing behind it.
     """
     match = _HEAD.match(data, 0, _LONGEST_HEAD)
     if match is None:
@@ -51,15 +68,61 @@ def parseCommon(data: bytes) -> tuple[bytes, dict[bytes, bytes], bytes] | None:
     for line in match["fields"][:-2].split(b"\r\n"):
         name, _, value = line.partition(b": ")
         name = name.lower()
-        if name in fields or name in _UNCOMMON:
+        if name in fields:
             return None
         fields[name] = value
+    method = match["method"]
+    isCommon = _isUpgrade if method == b"GET" else _isPost
+    if not isCommon(fields, len(data) - match.end()):
+        return None
+    return Common(method, match["path"], fields, data[match.end() :])
+
+
+def _isPost(fields: dict[bytes, bytes], size: int) -> bool:
     length = fields.get(b"content-length", b"")
-    if not length.isdigit() or len(length) > 9 or int(length) != len(data) - match.end():
-        return None
-    if fields.get(b"connection", b"keep-alive").lower() != b"keep-alive":
-        return None
-    return match["path"], fields, data[match.end() :]
+    return (
+        length.isdigit()
+        and len(length) <= 9
+        and int(length) == size
+        and fields.get(b"connection", b"keep-alive").lower() == b"keep-alive"
+        and _UNCOMMON.isdisjoint(fields)
+    )
+
+
+def _isUpgrade(fields: dict[bytes, bytes], size: int) -> bool:
+    return (
+        not size
+        and fields.get(b"upgrade", b"").lower() == b"websocket"
+        and fields.get(b"connection", b"").lower() in _UPGRADES
+        and b"content-length" not in fields
+        and _UNCOMMON.isdisjoint(fields.keys() - {b"upgrade"})
+    )
+
+
+class _Fields:
+    """
+    The headers of a request of a common shape, each of which is there once. Those of Twisted's are made when somebody
+    wants more of them than the lines of one name.
+    """
+
+    def __init__(self, fields: dict[bytes, bytes]) -> None:
+        self._fields = fields
+        self._whole: Headers | None = None
+
+    def getRawHeaders(self, name: Any, default: Any = None) -> Any:
+        if type(name) is not bytes:
+            return self._headers.getRawHeaders(name, default)
+        value = self._fields.get(name.lower())
+        return default if value is None else [value]
+
+    @property
+    def _headers(self) -> Headers:
+        if self._whole is None:
+            self._whole = Headers({name: [value] for name, value in self._fields.items()})
+        return self._whole
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._headers, name)
 
 
 class _Head:
@@ -98,13 +161,10 @@ def _headOf(code: int, reason: bytes, fields: Mapping[bytes, bytes]) -> bytes:
 
 class QuickRequest(Request):
     """
-    A request of the common shape, for the leaves of a service. To them it is like any other one of C{twisted.web}'s;
-    its headers are made when somebody asks for all of them.
+    A request of a common shape, for the leaves of a service. To them it is like any other one of C{twisted.web}'s.
     """
 
-    _requestHeaders: Headers | None = None
-
-    def __init__(self, channel: Any, path: bytes, fields: dict[bytes, bytes], body: bytes) -> None:
+    def __init__(self, channel: Any, common: Common) -> None:
         # Not Request.__init__, which makes what is seldom used.
         self.notifications = []
         self.channel = channel
@@ -112,7 +172,7 @@ class QuickRequest(Request):
         self.site = channel.site
         self._dateLine: bytes = channel.site.dateLine
         self.queued = False
-        self.method = b"POST"
+        self.method, path, self._fields, body = common
         self.uri = self.path = path
         self.clientproto = b"HTTP/1.1"
         self.args = {}
@@ -121,16 +181,7 @@ class QuickRequest(Request):
         segments = path[1:].split(b"/")
         self.prepath, self.postpath = segments[:-2], segments[-2:]
         self.responseHeaders: Any = _Head()
-        self._fields = fields
-
-    @property
-    def requestHeaders(self) -> Headers:  # type: ignore[override]
-        """
-        All headers of the request.
-        """
-        if self._requestHeaders is None:
-            self._requestHeaders = Headers({name: [value] for name, value in self._fields.items()})
-        return self._requestHeaders
+        self.requestHeaders: Any = _Fields(self._fields)
 
     @property
     def client(self) -> Any:

@@ -55,7 +55,7 @@ quickOnes = 0
 # -- without the shortcut ---------------------------------------------------------------------------------------------
 
 
-def _noLeaf(site: Any, path: bytes, size: int) -> None:
+def _noLeaf(site: Any, method: bytes, path: bytes, size: int) -> None:
     return None
 
 
@@ -452,6 +452,39 @@ SHAPES: tuple[tuple[bytes, ...], ...] = (
     (),
 )
 
+HANDSHAKE = (
+    # each line of the beginning of a WebSocket, and what else may be in its place
+    (b"Host: example.com", b"HOST: example.com", b"Host: a\r\nHost: b", b""),
+    (b"Upgrade: websocket", b"upgrade: WebSocket", b"Upgrade: h2c, websocket", b"Upgrade: websocket,", b"Upgrade: h2c",
+     b"Upgrade: websocket\r\nUpgrade: websocket", b"Upgrade: websocket\r\nUpgrade: h2c", b"Upgrade:", b""),
+    (b"Connection: Upgrade", b"connection: upgrade", b"Connection: keep-alive, Upgrade", b"Connection: Upgrade, x",
+     b"Connection: Upgrade, close", b"Connection: close", b"Connection: keep-alive", b"Connection:  Upgrade", b"",
+     b"Connection: keep-alive\r\nConnection: Upgrade", b"Connection: close\r\nConnection: Upgrade"),
+    (b"Sec-WebSocket-Version: 13", b"sec-websocket-version: 13", b"Sec-WebSocket-Version: 8", b"",
+     b"Sec-WebSocket-Version:", b"Sec-WebSocket-Version: 13, 8",
+     b"Sec-WebSocket-Version: 8\r\nSec-WebSocket-Version: 13"),
+    (b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", b"SEC-WEBSOCKET-KEY: dGhlIHNhbXBsZSBub25jZQ==", b"",
+     b"Sec-WebSocket-Key:", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ", b"Sec-WebSocket-Key: dGhl",
+     b"Sec-WebSocket-Key: \xff\xfe",
+     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="),
+)  # fmt: skip
+
+FOLLOWING = (
+    # what may come in one piece with it
+    *(b"",) * 8, b"\r\n", b"\r", b"x", b"\x81\x83\0\0\0\0\"a\"", b"\x81\x83\0\0", b"\x88\x82\0\0\0\0\x03\xe8",
+    b"\x89\x80\0\0\0\0",
+)  # fmt: skip
+
+HANDSHAKE_LINES = (
+    b"GET %s HTTP/1.0", b"GET %s?q=1 HTTP/1.1", b"POST %s HTTP/1.1", b"HEAD %s HTTP/1.1", b"get %s HTTP/1.1",
+    b"OPTIONS %s HTTP/1.1", b"GET  %s HTTP/1.1", b"GET http://example.com%s HTTP/1.1",
+)  # fmt: skip
+
+HANDSHAKE_EXTRAS = (
+    b"Content-Length: 0", b"Content-Length: 1", b"Transfer-Encoding: chunked", b"Sec-WebSocket-Protocol: a, b",
+    b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits", b"Pragma: no-cache",
+)  # fmt: skip
+
 ORDINARY = (
     b"Host: example.com",
     b"Origin: http://good.example",
@@ -559,6 +592,7 @@ class _Stream:
         self._chance = chance
         self._odd = odd
         self._oddHeads = chance.choice((0, 0, 0.3))  # and all else is as it should be
+        self._handshakes = chance.choice((0, 0, 0, 0.1, 0.5))
         texts = ["x", "hello", "\u20ac", "", *(action for action in ACTIONS if abort or action != "abort")]
         count = chance.choice((1, 1, 2, 3))
         self._places = [(chance.choice(PREFIXES[:5]), chance.choice(SESSIONS)) for _ in range(count)]
@@ -579,6 +613,8 @@ class _Stream:
         @return: something like a request.
         """
         chance = self._chance
+        if chance.random() < self._handshakes:
+            return self._handshake()
         path = self._path()
         body = self._body(path)
         first = chance.choice(FIRST_LINES) if self._isOdd() else b"POST %s HTTP/1.1"
@@ -602,6 +638,22 @@ class _Stream:
             changed[at : at + chance.choice((0, 1))] = chance.choice((b"", b"\0", b" ", b"\r\n", b"\n", b"\r", b"\xff"))
             data = bytes(changed)
         return data
+
+    def _handshake(self) -> bytes:
+        """
+        @return: something like the beginning of a WebSocket.
+        """
+        chance = self._chance
+        path = self._path().rpartition(b"/")[0] + b"/websocket"
+        odd = chance.choice((0, 0.05, 0.2))
+        lines = [chance.choice(forms) if chance.random() < odd else forms[0] for forms in HANDSHAKE]
+        lines = [line for line in lines if line]
+        for _ in range(chance.choice((0, 0, 1, 3))):
+            extras = HANDSHAKE_EXTRAS if chance.random() < odd else ORDINARY
+            lines.insert(chance.randint(0, len(lines)), chance.choice(extras))
+        chance.shuffle(lines)
+        first = chance.choice(HANDSHAKE_LINES) if chance.random() < odd else b"GET %s HTTP/1.1"
+        return b"\r\n".join([first % path, *lines, b"", b""]) + chance.choice(FOLLOWING)
 
     def _isOdd(self) -> bool:
         return self._chance.random() < self._odd

@@ -32,8 +32,8 @@ BELOW_SESSION = {
 }
 """What lies at C{/<server>/<session>/<name>}: the name, its resource, and the transports that it serves."""
 
-QUICK = frozenset({b"xhr", b"xhr_streaming", b"xhr_send"})
-"""Those to which browsers send so many requests that there is a shortcut for them."""
+QUICK = {b"xhr": b"POST", b"xhr_streaming": b"POST", b"xhr_send": b"POST", b"websocket": b"GET"}
+"""Those to which browsers send so many requests that there is a shortcut for them, with the method of these."""
 
 BELOW_SERVICE = {b"websocket": (RawWebSocket, {"websocket-raw"})}
 """What lies at C{/<name>}."""

@@ -30,6 +30,7 @@ from txsockjs.stats import Cause
 from txsockjs.transports.admission import admit
 from txsockjs.transports.answers import Answer, Leaf, isTooLarge, plainText, refuseBody, refuseOrigin
 from txsockjs.transports.base import SESSION_DEPTH
+from txsockjs.transports.direct import writeNow
 from txsockjs.transports.socket import RawSocketReceiver, SharedBySockets, SocketReceiver
 
 __all__ = ["RawWebSocket", "WebSocket"]
@@ -99,6 +100,18 @@ class _Engine(WebSocketServerProtocol):
         The connection is gone. Likewise without Autobahn's log.
         """
         WebSocketProtocol._connectionLost(self, reason)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Bytes came. Likewise.
+        """
+        WebSocketProtocol._dataReceived(self, data)
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        """
+        Write a frame. Likewise; nobody here asks for chopped ones.
+        """
+        writeNow(self.transport, data)
 
     @property
     def isOpen(self) -> bool:
@@ -333,6 +346,7 @@ def _takeOver(request: Request, receiver: SocketReceiver) -> None:
     channel: Any = request.channel
     transport = channel.transport
     transport.unregisterProducer()
+    channel.setTimeout(None)  # what is idle is known by pings
     channel.requests.clear()
     take = receiver.dataReceived
     channel.dataReceived = take
