@@ -111,7 +111,7 @@ class Connection:
         self._protocol = self._factory.buildProtocol(self._peer)
         self._takesText = ISockJSProtocol.providedBy(self._protocol)
         if self._protocol is None:
-            _log.debug("session {id} by {transport} from {peer} is refused", **self._labels)
+            self._tell("is refused")
             return False
         return True
 
@@ -142,20 +142,20 @@ class Connection:
         See L{txsockjs.session.Application.lost}. A channel of a multiplexed session has no cause of its own.
         """
         if cause is not None:
+            said = str(reason.value)
             # As a repr, since the client may have a say in the reason.
-            _log.debug(
-                "session {id} by {transport} from {peer} is over: {cause} ({reason!r})",
-                **self._labels,
-                cause=str(cause),
-                reason=str(reason.value),
-                code=getattr(reason.value, "code", None),
+            self._tell(
+                f"is over: {cause} ({said!r})", cause=str(cause), reason=said, code=getattr(reason.value, "code", None)
             )
         assert self._protocol is not None
         self._protocol.connectionLost(reason)
 
-    @property
-    def _labels(self) -> dict[str, Any]:
-        return {"id": self.id, "transport": self.transportName, "peer": self._peer}
+    def _tell(self, what: str, **facts: object) -> None:
+        """
+        Write into the log. The text is made here, since Twisted needs far longer to put fields together.
+        """
+        text = f"session {self.id} by {self.transportName} from {self._peer} {what}"
+        _log.debug("{text}", text=text, id=self.id, transport=self.transportName, peer=self._peer, **facts)
 
     # -- ITransport and ISockJSTransport --------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ class Hop(NamedTuple):
 # -- addresses --------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=4096)
 def plainAddress(text: str) -> Address:
     """
     @return: the address that C{text} stands for, without what does not matter: a socket for IPv6 gives IPv4 addresses
