@@ -75,6 +75,8 @@ _log = Logger()
 class Connection:
     """
     The transport of one session. It is the L{txsockjs.session.Application} of its session as well.
+
+    @ivar encodingName: the name of the encoding between the protocol's bytes and the text of messages.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Connection:
         self._link = link
         self._factory = factory
         self._encoding = encoding
+        self.encodingName = encoding.name
         self._decoder: Decoder = encoding.decoder()
         self._peer = peer
         self._host = host
@@ -186,13 +189,6 @@ class Connection:
         """
         for message in messages:
             self.write(message)
-
-    @property
-    def encodingName(self) -> str:
-        """
-        The name of the encoding between the protocol's bytes and the text of messages.
-        """
-        return self._encoding.name
 
     def textOf(self, data: bytes | str) -> str | None:
         """
