@@ -20,6 +20,7 @@ from benchmarks.peers import PEERS, REACTORS, ROOT, Peer, Unavailable
 from benchmarks.works import GROWTH, WORKS, Work
 
 _DOCS = ROOT / "docs" / "_static" / "benchmarks"
+_README = ROOT / "README.rst"
 
 _SCRATCH = ROOT / ".benchmarks"
 
@@ -33,6 +34,12 @@ def _say(text: str) -> None:
 def _figures(figures: dict[str, Any]) -> list[str]:
     return [report.number(figures.get(name)) for name in _MARK]
 
+
+_GROWS = {
+    "connections": "The cost of a message as connections grow",
+    "bytes in a message": "The cost of a message as it grows",
+    "receivers": "The cost of a delivery as receivers grow",
+}
 
 _HEADERS = ["µs", "user", "system", "a second", "p50 µs", "p99 µs", "server %", "load %"]
 
@@ -121,7 +128,19 @@ def _show(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
         Path(arguments.svg).write_text(report.picture(data), "utf-8")
     if arguments.docs:
         report.writeDocs(data, _DOCS)
+        report.writeReadme(data, _README)
     print(report.asText(data))
+
+
+def _present(arguments: argparse.Namespace, data: dict[str, Any], tables: list[report.Table]) -> None:
+    """
+    Show what a command other than compare has measured, and put it where it is wanted.
+    """
+    for _, headers, rows in tables:
+        print(report.grid(headers, rows), end="\n\n", flush=True)
+    _write(arguments, data)
+    if arguments.docs:
+        report.writeTables(arguments.command.__name__, data, tables, _DOCS)
 
 
 def show(bench: Bench, arguments: argparse.Namespace) -> list[str]:
@@ -134,26 +153,26 @@ def growth(bench: Bench, arguments: argparse.Namespace) -> list[str]:
     """how the cost of a message grows with connections, with bytes, and with receivers; and what idle sessions cost"""
     peer = PEERS[arguments.peer]
     data: dict[str, Any] = {"machine": report.machine(), "peers": _installed(bench, [peer])[0], "results": {}}
-    failed = []
+    failed, tables = [], []
     for what in arguments.what or [*GROWTH, "idle"]:
         if what == "idle":
             work = Work("idle", "10,000 idle websocket sessions", "idle", conns=10_000)
             longer = replace(bench, duration=arguments.idle)
             results, failures = _measureAll(longer, [peer], [work], 1)
-            headers = ["sessions", "% of a core", "kB each"]
+            title, headers = "What idle sessions cost", ["sessions", "% of a core", "kB each"]
         else:
             results, failures = _measureAll(bench, [peer], GROWTH[what], arguments.repeat)
-            headers = [what, *_HEADERS]
+            title, headers = _GROWS[what], [what, *_HEADERS]
         titles = {work.name: work.title for work in GROWTH.get(what, [])}
         rows = []
         for name, row in results.items():
             figures = row.get(peer.name, {})
             cells = _figures(figures) if what != "idle" else _idleFigures(figures)
             rows.append([titles.get(name, "10,000"), *cells])
-        print(report.grid(headers, rows), end="\n\n", flush=True)
+        tables.append((title, headers, rows))
         data["results"][what] = {name: row.get(peer.name) for name, row in results.items()}
         failed += failures
-    _write(arguments, data)
+    _present(arguments, data, tables)
     return failed
 
 
@@ -169,8 +188,9 @@ def latency(bench: Bench, arguments: argparse.Namespace) -> list[str]:
     if unavailable:
         return list(unavailable.values())
     data: dict[str, Any] = {"machine": report.machine(), "peers": versions, "results": {}}
-    rows, failures = [], []
-    for work in _chosen(WORKS, arguments.work or ["ws-echo-1"]):
+    rows: list[list[str]] = []
+    failures = []
+    for work in _chosen(WORKS, arguments.work or ["ws-echo-1", "xhr-streaming", "xhr-polling"]):
         rate = arguments.rate or bench.measure(peers[1], work)["rate"] * arguments.share
         row = data["results"][work.name] = {"rate": rate}
         for peer in peers:
@@ -183,8 +203,7 @@ def latency(bench: Bench, arguments: argparse.Namespace) -> list[str]:
             if runs:
                 row[peer.name] = median(runs)
             rows.append([f"{work.name}, {rate:,.0f} a second, {peer.title}", *_figures(row.get(peer.name, {}))])
-    print(report.grid(["", *_HEADERS], rows))
-    _write(arguments, data)
+    _present(arguments, data, [("Latency under half the load that sockjs-node can bear", ["work", *_HEADERS], rows)])
     return failures
 
 
@@ -192,15 +211,15 @@ def reactors(bench: Bench, arguments: argparse.Namespace) -> list[str]:
     """our server on each reactor"""
     versions, _ = _installed(bench, list(REACTORS.values()))
     peers = [REACTORS[name] for name in versions]
-    works = _chosen(WORKS, arguments.work or ["ws-echo-16", "xhr-streaming"])
+    works = _chosen(WORKS, arguments.work or ["ws-echo-16", "ws-echo-1", "ws-fanout", "xhr-streaming"])
     results, failures = _measureAll(bench, peers, works, arguments.repeat)
     rows = [
         [f"{work}, {REACTORS[name].title}", *_figures(figures)]
         for work, row in results.items()
         for name, figures in row.items()
     ]
-    print(report.grid(["", *_HEADERS], rows))
-    _write(arguments, {"machine": report.machine(), "peers": versions, "results": results})
+    data = {"machine": report.machine(), "peers": versions, "results": results}
+    _present(arguments, data, [("The reactors of Twisted", ["work", *_HEADERS], rows)])
     return failures
 
 
@@ -247,7 +266,12 @@ def _parser() -> argparse.ArgumentParser:
             add("--peer", default="ours", choices=list(PEERS), help="another server than ours")
         if command in (compare, show):
             add("--svg", metavar="FILE", help="write a picture there")
-            add("--docs", action="store_true", help="write tables and picture into the documentation")
+        if command in (compare, show, growth, latency, reactors):
+            add(
+                "--docs",
+                action="store_true",
+                help="write tables, and a picture if there is one, into the documentation",
+            )
         _OWN.get(command, lambda add: None)(add)
     return parser
 

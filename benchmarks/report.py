@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 
 __all__ = [
     "REFERENCE",
+    "Table",
     "asRST",
     "asText",
     "comparisonTables",
@@ -28,13 +29,22 @@ __all__ = [
     "number",
     "picture",
     "ratio",
+    "readmeTable",
     "writeDocs",
+    "writeReadme",
+    "writeTables",
 ]
 
 #: The peer that ours is measured by.
 REFERENCE = "sockjs-node"
 
 _Rows = list[list[str]]
+
+Table = tuple[str, list[str], _Rows]
+"""Title, headers and rows."""
+
+_BEGIN, _END = ".. benchmarks: begin\n", ".. benchmarks: end\n"
+"""Between these comments the README has its table."""
 
 
 def machine() -> dict[str, Any]:
@@ -101,7 +111,7 @@ def listTable(title: str, headers: Sequence[str], rows: _Rows) -> str:
     return "\n".join(lines) + "\n"
 
 
-def comparisonTables(data: dict[str, Any]) -> Iterable[tuple[str, list[str], _Rows]]:
+def comparisonTables(data: dict[str, Any]) -> Iterable[Table]:
     """
     @param data: as C{compare} writes it.
 
@@ -176,6 +186,46 @@ def writeDocs(data: dict[str, Any], directory: Path) -> None:
     (directory / "compare.json").write_text(json.dumps(data, indent=1) + "\n", "utf-8")
     (directory / "compare.rst").write_text(asRST(data), "utf-8")
     (directory / "compare.svg").write_text(picture(data), "utf-8")
+
+
+def writeTables(name: str, data: dict[str, Any], tables: Iterable[Table], directory: Path) -> None:
+    """
+    Write the tables of a command for the documentation.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    about = data["machine"]
+    where = f"Measured on {about['date']}: {about['processor']}, {about['cores']} cores, {about['system']}."
+    versions = "; ".join(f"{peer} {version}" for peer, version in data["peers"].items())
+    parts = [f".. Written by: python -m benchmarks {name} --docs\n", *(listTable(*table) for table in tables)]
+    (directory / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n", "utf-8")
+    (directory / f"{name}.rst").write_text("\n".join([*parts, where, "", f"Versions: {versions}.", ""]), "utf-8")
+
+
+def readmeTable(data: dict[str, Any]) -> str:
+    """
+    @return: what the README shows: the first of the tables, without targets.
+    """
+    _, headers, rows = next(iter(comparisonTables(data)))
+    text = grid(headers[:-2], [row[:-2] for row in rows])
+    first, line, *others = text.splitlines()
+    border = line.replace("-", "=")
+    about = data["machine"]
+    where = f"{about['processor']}, {about['cores']} cores, {about['date']}; the medians of {data['repeat']} rounds"
+    return "\n".join([border, first, border, *others, border, "", f"({where}.)", ""])
+
+
+def writeReadme(data: dict[str, Any], readme: Path) -> None:
+    """
+    Put the table into the README.
+
+    @raise ValueError: when that has no place for it.
+    """
+    text = readme.read_text("utf-8")
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not end:
+        raise ValueError(f"{readme.name} has no lines {_BEGIN!r} and {_END!r}")
+    readme.write_text(f"{before}{begin}\n{readmeTable(data)}\n{end}{after}", "utf-8")
 
 
 # -- the picture ------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from benchmarks.load.http import BODY, END, HEAD, Responses
 from benchmarks.load.messages import Errors, Messages, Receiver, maskedFrame
 from benchmarks.load.run import Settings, quantile, run
 from benchmarks.measure import Bench, Failed, median, summary
-from benchmarks.peers import PEERS, Peer, ours
+from benchmarks.peers import PEERS, ROOT, Peer, ours
 from benchmarks.procstat import readProcess
 from benchmarks.profiling import profile
 from benchmarks.servers.ours import Echo, Fanout
@@ -412,6 +412,40 @@ class FiguresTests(SynchronousTestCase):
         directory = Path(self.mktemp())
         report.writeDocs(self.data(), directory)
         self.assertEqual(["compare.json", "compare.rst", "compare.svg"], sorted(p.name for p in directory.iterdir()))
+
+    def test_tables(self) -> None:
+        """
+        So are those of the other commands.
+        """
+        directory = Path(self.mktemp())
+        data = {"machine": report.machine(), "peers": {"ours": "1.0"}, "results": {}}
+        report.writeTables("growth", data, [("Title", ["a", "b"], [["1", "2"]]), ("Other", ["c"], [["3"]])], directory)
+        self.assertEqual(data, json.loads((directory / "growth.json").read_text("utf-8")))
+        text = (directory / "growth.rst").read_text("utf-8")
+        for part in (".. list-table:: Title", "     - 2", ".. list-table:: Other", "Versions: ours 1.0."):
+            self.assertIn(part, text)
+
+    def test_readme(self) -> None:
+        """
+        The README has the table between its marks, and nothing else of it changes.
+        """
+        readme = Path(self.mktemp())
+        for before in ("", "old\nlines\n"):
+            readme.write_text(f"first\n.. benchmarks: begin\n{before}.. benchmarks: end\nlast\n", "utf-8")
+            report.writeReadme(self.data(), readme)
+            table = report.readmeTable(self.data())
+            self.assertEqual(
+                f"first\n.. benchmarks: begin\n\n{table}\n.. benchmarks: end\nlast\n", readme.read_text("utf-8")
+            )
+        readme.write_text("first\nlast\n", "utf-8")
+        self.assertRaises(ValueError, report.writeReadme, self.data(), readme)
+
+    def test_readmeIsCurrent(self) -> None:
+        """
+        README shows the figures that the documentation shows.
+        """
+        data = json.loads((ROOT / "docs/_static/benchmarks/compare.json").read_text("utf-8"))
+        self.assertIn(report.readmeTable(data), (ROOT / "README.rst").read_text("utf-8"))
 
     def test_median(self) -> None:
         """
