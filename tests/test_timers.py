@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txsockjs.timers import Deadlines, Turns, chooseClock
+from txsockjs.timers import GRAIN, Deadlines, Turns, chooseClock
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -43,6 +43,23 @@ class DeadlinesTests(SynchronousTestCase):
         self.assertEqual(self.expired, [(2.0, "a"), (2.5, "b"), (2.5, "c")])
         self.assertEqual(len(self.deadlines), 0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_together(self):
+        """
+        Deadlines that follow each other within a hundredth of the delay come due together; none is ever early.
+        """
+        moments = [0.0, 0.005, 0.01, 0.05]
+        for moment in moments:
+            self.clock.advance(moment - self.clock.seconds())
+            self.deadlines.start(moment)
+        while len(self.expired) < len(moments):
+            self.clock.advance(0.0025)
+        self.assertEqual([key for _, key in self.expired], moments)
+        late = [at - key - 2.0 for at, key in self.expired]
+        self.assertGreater(min(late), -1e-6)
+        self.assertLess(max(late), 0.0225)
+        self.assertEqual(len({at for at, _ in self.expired}), 3)  # those of 0.005 and 0.01 share one
+        self.assertEqual(Deadlines(self.clock, 1000.0, self.expire)._grain, GRAIN)
 
     def test_oneDelayedCall(self):
         """

@@ -5,6 +5,10 @@ Time in bulk: thousands of sessions share a handful of delayed calls.
 All deadlines of one kind lie the same delay ahead when they are set, so they come due in the order in which they were
 set: an ordered dict and one delayed call serve any number of sessions, at the cost of a dict operation to set or clear
 one. A general batching timer, such as txaio's, would cost a delayed call to cancel for each.
+
+Those that follow each other closely come due together, or ten thousand idle sessions would wake the process hundreds of
+times a second: once for each heartbeat, and once more for each answer to it. So a deadline may be late, but by no more
+than a hundredth of its delay and L{GRAIN}, and is never early.
 """
 
 from __future__ import annotations
@@ -16,9 +20,12 @@ from typing import Generic, TypeVar
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-__all__ = ["Deadlines", "Turns", "attempt", "chooseClock"]
+__all__ = ["GRAIN", "Deadlines", "Turns", "attempt", "chooseClock"]
 
 _log = Logger()
+
+GRAIN = 0.1
+"""Seconds by which a deadline may be late at most, so that others come due with it."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -38,6 +45,7 @@ class Deadlines(Generic[K]):
         """
         self._clock = clock
         self._delay = delay
+        self._grain = min(GRAIN, delay / 100)
         self._expired = expired
         self._due: OrderedDict[K, float] = OrderedDict()
         self._call: IDelayedCall | None = None
@@ -89,7 +97,7 @@ class Deadlines(Generic[K]):
             attempt(self._expired, key)
         self._running = False
         if self._due:
-            self._call = self._clock.callLater(max(0.0, next(iter(self._due.values())) - now), self._run)
+            self._call = self._clock.callLater(max(self._grain, next(iter(self._due.values())) - now), self._run)
 
 
 class Turns(Generic[K]):
