@@ -1,0 +1,1 @@
+Messages, broadcasts, requests and new WebSockets of the common shape take shortcuts past the general machinery of Twisted and Autobahn, which stays in charge of everything else. The page "Benchmarks" has the figures.
