@@ -483,7 +483,7 @@ class _WebSocketClient(Client):
             if answer.ended or (connection.transport.gone and not connection.transport.isHolding):
                 self._refusedBy("GET", self._url(self._below()), answer)
             return
-        frames = connection.frames()[self._read :]
+        frames = connection.frames(self._read)
         self._read += len(frames)
         for frame in frames:
             if frame.opcode == _TEXT:

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IAddress, IProtocolFactory
-from twisted.internet.testing import StringTransport
+from twisted.internet.interfaces import IAddress, IConsumer, IProtocolFactory, IPushProducer, ITransport
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
+from zope.interface import implementer
 
 from txsockjs.testing.turns import SteppedClock
 
@@ -227,25 +227,43 @@ class Answer:
 # -- connections ------------------------------------------------------------------------------------------------------
 
 
-class MemoryTransport(StringTransport):
+@implementer(ITransport, IConsumer, IPushProducer)
+class MemoryTransport:
     """
     The server's end of a connection. It closes a turn after it was asked to, and when everything is written and no
     producer is registered; it pauses its producer while it is full, and holds back what comes while it is paused.
 
+    It is not built on Twisted's C{StringTransport}, which would import C{twisted.trial} and do little of that.
+
+    @ivar disconnecting: whether the server has asked for its end.
     @ivar gone: whether the connection is over.
     @ivar aborted: whether the server has broken it.
+    @ivar producer: what the server has registered.
+    @ivar producerState: C{"producing"}, or C{"paused"} while the server does not read.
     """
 
     def __init__(self, clock: SteppedClock, host: IAddress, peer: IAddress, client: MemoryConnection) -> None:
-        super().__init__(host, peer, lenient=True)
+        self.disconnecting = False
         self.gone = False
         self.aborted = False
+        self.producer: Any = None
+        self.producerState = "producing"
+        self._streaming = False
         self._clock = clock
+        self._host = host
+        self._peer = peer
         self._client = client
+        self._written: list[bytes] = []
         self._room: int | None = None  # how much is held for a client that takes nothing; None while it takes all
         self._held = b""
         self._producerPaused = False
         self._backlog: list[bytes] = []  # what came while the server did not read
+
+    def value(self) -> bytes:
+        """
+        @return: all that the server has written.
+        """
+        return b"".join(self._written)
 
     @property
     def isFull(self) -> bool:
@@ -267,7 +285,7 @@ class MemoryTransport(StringTransport):
         """
         Send, unless the connection is over.
         """
-        super().write(data)
+        self._written.append(data)
         if self.gone or self.aborted:
             return
         if self._room is None:
@@ -297,11 +315,28 @@ class MemoryTransport(StringTransport):
         self.discard()
         self._clock.callLater(0, self._client.over, ConnectionAborted())
 
+    def getPeer(self) -> IAddress:
+        """
+        @return: the address of the client.
+        """
+        return self._peer
+
+    def getHost(self) -> IAddress:
+        """
+        @return: the address of the server.
+        """
+        return self._host
+
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """
         See L{twisted.internet.interfaces.IConsumer.registerProducer}.
+
+        @raise RuntimeError: when there is one.
         """
-        super().registerProducer(producer, streaming)
+        if self.producer is not None:
+            raise RuntimeError(f"can't register {producer!r}: {self.producer!r} is registered")
+        self.producer = producer
+        self._streaming = streaming
         self._producerPaused = False
         if not streaming:
             producer.resumeProducing()
@@ -314,13 +349,25 @@ class MemoryTransport(StringTransport):
         if self.disconnecting:
             self._closeWhenDone()
 
+    def pauseProducing(self) -> None:
+        """
+        Read no more for now.
+        """
+        self.producerState = "paused"
+
     def resumeProducing(self) -> None:
         """
         Read again, from the next turn on.
         """
-        super().resumeProducing()
+        self.producerState = "producing"
         if self._backlog:
             self._clock.callLater(0, self._read)
+
+    def stopProducing(self) -> None:
+        """
+        Close.
+        """
+        self.loseConnection()
 
     # -- what the client does -----------------------------------------------------------------------------------------
 
@@ -356,10 +403,9 @@ class MemoryTransport(StringTransport):
             self._client.dataArrived(held)
         if self.gone:
             return
-        producer: Any = self.producer
-        if producer is not None and (self._producerPaused or not self.streaming):
+        if self.producer is not None and (self._producerPaused or not self._streaming):
             self._producerPaused = False
-            producer.resumeProducing()
+            self.producer.resumeProducing()
         elif self.disconnecting:
             self._closeWhenDone()
 
@@ -370,10 +416,9 @@ class MemoryTransport(StringTransport):
             self._client.protocol.dataReceived(self._backlog.pop(0))
 
     def _pauseProducer(self) -> None:
-        producer: Any = self.producer
-        if producer is not None and self.streaming and self.isFull and not self._producerPaused:
+        if self.producer is not None and self._streaming and self.isFull and not self._producerPaused:
             self._producerPaused = True
-            producer.pauseProducing()
+            self.producer.pauseProducing()
 
     def _closeWhenDone(self) -> None:
         if self.producer is None and not self.isFull and not self.aborted:
@@ -486,11 +531,13 @@ class MemoryConnection:
         """
         return [answer for answer in self._answers if answer.code]
 
-    def frames(self) -> list[Frame]:
+    def frames(self, start: int = 0) -> list[Frame]:
         """
+        @param start: how many to leave out.
+
         @return: the frames that have come, of the WebSocket that the connection has become.
         """
-        return list(self._frames)
+        return self._frames[start:]
 
     # -- what comes ---------------------------------------------------------------------------------------------------
 
@@ -525,7 +572,9 @@ class MemoryConnection:
         if transport.gone:
             return
         transport.gone = True
-        transport.producer = None
+        producer, transport.producer = transport.producer, None
+        if producer is not None:
+            producer.stopProducing()
         self.protocol.connectionLost(Failure(reason))
         if not transport.isHolding:
             self._end()

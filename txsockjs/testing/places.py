@@ -173,7 +173,7 @@ class Company:
 
     def __init__(self, clock: SteppedClock) -> None:
         self._clock = clock
-        self._members: set[Member] = set()
+        self._members: dict[Member, None] = {}  # in the order in which they came
         self._places: list[Place] = []
 
     @classmethod
@@ -191,7 +191,7 @@ class Company:
         """
         There is a client more.
         """
-        self._members.add(member)
+        self._members[member] = None
         self._places.append(place)
         place.start()
 
@@ -201,7 +201,7 @@ class Company:
 
         @raise LeftBehind: see L{finish}.
         """
-        self._members.discard(member)
+        self._members.pop(member, None)
         if not any(other.isConnected for other in self._members):
             self.finish()
 
@@ -211,7 +211,7 @@ class Company:
 
         @raise LeftBehind: when a delayed call is left after that.
         """
-        members, self._members = self._members, set()
+        members, self._members = self._members, {}
         for member in members:
             member.drop()
         places, self._places = self._places, []
