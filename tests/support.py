@@ -24,6 +24,7 @@ from zope.interface import implementer
 import txsockjs.testing.memory
 from txsockjs.interfaces import ISockJSProtocol
 from txsockjs.resource import SockJSResource
+from txsockjs.testing import Client, connect, finish
 from txsockjs.testing.memory import Answer, Frame
 
 __all__ = [
@@ -216,8 +217,7 @@ class SiteCase(SynchronousTestCase):
             connection.lose()
         for resource in self.resources:
             resource.stop()
-        self.clock.advance(0)
-        self.assertEqual([str(call) for call in self.clock.getDelayedCalls()], [])
+        finish(self.clock)
 
     def serve(self, factory: IProtocolFactory | None = None, **settings: Any) -> Apps:
         """
@@ -236,6 +236,12 @@ class SiteCase(SynchronousTestCase):
         Serve any resource.
         """
         self.site: IProtocolFactory = Site(root, reactor=self.clock)
+
+    def client(self, transport: str = "websocket", **settings: Any) -> Client:
+        """
+        Connect a client to the service. See L{txsockjs.testing.connect}.
+        """
+        return connect(self.resource, transport=transport, **settings)
 
     def connect(self, peer: IAddress | None = None) -> MemoryConnection:
         """
