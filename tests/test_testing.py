@@ -360,6 +360,16 @@ class EndTests(TestingCase):
             self.assertEqual((client.closed.code, client.state), (1006, "closed"))
             self.assertIs(client.protocol.lost[0].type, ConnectionAborted)
 
+    def test_protocolOfThePast(self):
+        """
+        The protocol is found after its end as well, though nobody looked before, and though the client saw nothing.
+        """
+        for client in self.each(Recorder):
+            client.pauseReading(room=0)
+            self.apps.last.transport.abortConnection()
+            self.assertIs(client.protocol, self.apps.last)
+            self.assertEqual(len(client.protocol.lost), 1)
+
     def test_failure(self):
         """
         An exception in the application closes with 1011.

@@ -362,6 +362,7 @@ class Client:
 
     def _react(self) -> None:
         self._call = None
+        self._lookForProtocol()
         self._look()
 
     def _lookForProtocol(self) -> None:
