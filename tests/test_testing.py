@@ -320,6 +320,19 @@ class EndTests(TestingCase):
             self.assertEqual((client.closed, len(client.protocol.lost)), ((4001, "enough"), 1))
             self.assertFalse(client.isConnected)
 
+    def test_closing(self):
+        """
+        While its WebSocket is not read by the server a client that closes is closing, and can't send any more.
+        """
+        for client in self.each(Recorder, names=WEBSOCKETS):
+            client.protocol.transport.pauseProducing()
+            client.close(4001, "enough")
+            self.assertEqual((client.state, client.closed, client.protocol.lost), ("closing", None, []))
+            self.assertIn("closing", str(self.assertRaises(NotConnected, client.send, "x")))
+            client.protocol.transport.resumeProducing()
+            self.assertEqual((client.state, client.closed), ("closed", (4001, "enough")))
+            self.assertEqual(client.protocol.lost[0].value.code, 4001)
+
     def test_wrongClose(self):
         """
         A code or a reason that no page can give is refused.
@@ -649,9 +662,13 @@ class TimeTests(TestingCase):
         After a close and the time for which a session is remembered, there is nothing on the clock.
         """
         for client in self.each():
-            client.send("x")
-            client.close()
+            site = SockJSFactory(Apps(), reactor=self.clock)
+            others = [connect(target, transport=client.transportName, clock=self.clock) for target in (site, Apps())]
+            for one in (client, *others):
+                one.send("x")
+                one.close()
             client.advance(self.resource.options.disconnect_delay)
+            assertNothingLeft(self.clock)
             self.assertEqual(list(self.clock.getDelayedCalls()), [])
 
     def test_finish(self):

@@ -107,6 +107,7 @@ class Client:
         self._missing: LookupError | None = None
         self._opening: Answer | None = None
         self._room: int | None = None
+        self._said = False  # whether the close frame of a WebSocket is sent
         self._call: IDelayedCall | None = None
 
     def __repr__(self) -> str:
@@ -222,7 +223,8 @@ class Client:
     @property
     def state(self) -> str:
         """
-        C{"connecting"} before the server has opened the session, C{"open"}, or C{"closed"}.
+        C{"connecting"} before the server has opened the session, C{"open"}, C{"closing"} while the server has not
+        answered the close of a WebSocket, or C{"closed"}.
         """
         self.flush()
         return self._stateNow
@@ -338,6 +340,8 @@ class Client:
     def _stateNow(self) -> str:
         if self._closed is not None:
             return "closed"
+        if self._said:
+            return "closing"
         return "open" if self._isOpen else "connecting"
 
     def _connect(self) -> MemoryConnection:
@@ -448,7 +452,6 @@ class _WebSocketClient(Client):
 
     _connection: MemoryConnection | None = None
     _read = 0
-    _said = False  # whether our close frame is sent
 
     def _begin(self) -> None:
         self._connection = self._connect()

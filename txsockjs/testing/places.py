@@ -52,6 +52,11 @@ class Place:
         if self._isListened and not self._site.numPorts:
             self._isStarted = True
             self._site.doStart()
+            # Twisted looks at the time once a second for an access log; that would be a delayed call of nobody's.
+            call = self._site._logDateTimeCall
+            if call is not None:
+                call.cancel()
+                self._site._logDateTimeCall = None
 
     def stop(self) -> None:
         """
