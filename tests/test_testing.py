@@ -383,6 +383,27 @@ class EndTests(TestingCase):
             self.assertIs(client.protocol, self.apps.last)
             self.assertEqual(len(client.protocol.lost), 1)
 
+    def test_protocolOfAMoment(self):
+        """
+        It is found even if it is gone before the client has its turn.
+        """
+
+        class Abrupt(Recorder):
+            def connectionMade(self):
+                super().connectionMade()
+                self.transport.write("x")
+                if len(self.factory.built) == 2:
+                    self.transport.abortConnection()
+
+        for name in FRAMED:
+            verdicts = []
+            self.serve(Abrupt, authorize=lambda request, verdicts=verdicts: verdicts.append(Deferred()) or verdicts[-1])
+            first, second = (connect(self.resource, transport=name) for _ in range(2))
+            for verdict in verdicts:
+                verdict.callback(True)
+            self.assertEqual([first.protocol, second.protocol], self.apps.built)
+            self.assertEqual((first.state, second.state), ("open", "closed"))
+
     def test_failure(self):
         """
         An exception in the application closes with 1011.
@@ -656,6 +677,11 @@ class TimeTests(TestingCase):
         client = connect(self.resource)
         client.send("x")
         self.assertEqual(seen, [[]])
+        seen.clear()
+        self.clock.callLater(0, lambda: (flush(self.clock), seen.append("first")))
+        self.clock.callLater(0, seen.append, "second")
+        flush(self.clock)
+        self.assertEqual(seen, ["first", "second"])
 
     def test_nothingLeft(self):
         """
@@ -771,7 +797,8 @@ class PolicyTests(TestingCase):
         """
         self.serve(origins="same")
         connect(self.resource, origin="http://localhost")
-        connect(self.resource, origin="http://chat.example", headers={"host": "chat.example"})
+        client = connect(self.resource, origin="http://chat.example", headers={"host": "chat.example"})
+        self.assertEqual(client.protocol.transport.requestFacts.headers["host"], "chat.example")
         self.assertEqual(self.refused(self.resource, origin="http://chat.example").status, 403)
 
     def test_authorize(self):
@@ -1210,6 +1237,99 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual((close.opcode, close.code, close.reason), (8, 4000, "bye"))
         (close,) = FrameReader().feed(encodeFrame(8, mask=False))
         self.assertEqual((close.code, close.reason), (1005, ""))
+
+    def connected(self):
+        """
+        @return: a clock, a connection to a plain protocol, and the protocol.
+        """
+        clock, apps = Clock(), Apps(Recorder)
+        connection = MemoryConnection(apps, clock)
+        return clock, connection, apps.last
+
+    def test_closeWhileFull(self):
+        """
+        An orderly close waits while the connection is full, and while there is a producer; not for what has room.
+        """
+        clock, connection, protocol = self.connected()
+        connection.transport.block(3)
+        protocol.transport.write(b"abc")
+        protocol.transport.loseConnection()
+        flush(clock)
+        self.assertFalse(connection.transport.gone)
+        connection.transport.unblock()
+        flush(clock)
+        self.assertTrue(connection.transport.gone)
+        clock, connection, protocol = self.connected()
+        protocol.transport.registerProducer(Protocol(), True)
+        protocol.transport.loseConnection()
+        flush(clock)
+        self.assertFalse(connection.transport.gone)
+        protocol.transport.unregisterProducer()
+        flush(clock)
+        self.assertTrue(connection.transport.gone)
+
+    def test_readAfterTheEnd(self):
+        """
+        What had room on the way is there for the client after an orderly close, and only then it sees the end.
+        """
+        clock, connection, protocol = self.connected()
+        changes = []
+        connection.changed = lambda: changes.append(connection.transport.gone)
+        answer = connection.expect("GET")
+        connection.transport.block(1000)
+        protocol.transport.write(b"HTTP/1.1 200 OK\r\n\r\nhello")
+        protocol.transport.loseConnection()
+        flush(clock)
+        self.assertEqual((connection.transport.gone, answer.ended, changes), (True, False, []))
+        connection.transport.unblock()
+        self.assertEqual((answer.body, answer.ended), (b"hello", True))
+        self.assertEqual(changes, [True])
+
+    def test_brokenWhileHeld(self):
+        """
+        What is on the way when the server breaks the connection is lost.
+        """
+        clock, connection, protocol = self.connected()
+        answer = connection.expect("GET")
+        connection.transport.block(1000)
+        protocol.transport.write(b"HTTP/1.1 200 OK\r\n\r\nhello")
+        protocol.transport.abortConnection()
+        flush(clock)
+        connection.transport.unblock()
+        self.assertEqual((connection.transport.gone, answer.code), (True, 0))
+        self.assertIs(protocol.lost[0].type, ConnectionAborted)
+
+    def test_producers(self):
+        """
+        There is one producer at a time, which is paused and resumed in pairs, and stopped when the connection is lost.
+        """
+        told = []
+        producer = Protocol()
+        producer.pauseProducing, producer.resumeProducing, producer.stopProducing = (
+            lambda word=word: told.append(word) for word in ("pause", "resume", "stop")
+        )
+        _, connection, protocol = self.connected()
+        protocol.transport.registerProducer(producer, True)
+        self.assertRaises(RuntimeError, protocol.transport.registerProducer, producer, True)
+        connection.transport.block(2)
+        protocol.transport.write(b"a")
+        self.assertEqual(told, [])
+        protocol.transport.writeSequence([b"b", b"c"])
+        protocol.transport.write(b"d")
+        self.assertEqual(told, ["pause"])
+        connection.transport.unblock()
+        connection.transport.block(2)
+        connection.transport.unblock()
+        self.assertEqual((told, protocol.transport.value()), (["pause", "resume"], b"abcd"))
+        connection.lose()
+        connection.lose()
+        self.assertEqual((told, len(protocol.lost)), (["pause", "resume", "stop"], 1))
+        _, connection, protocol = self.connected()
+        told.clear()
+        protocol.transport.registerProducer(producer, False)
+        connection.transport.block()
+        connection.transport.unblock()
+        self.assertEqual(told, ["resume", "resume"])
 
     def test_noProtocol(self):
         """

@@ -106,7 +106,6 @@ class Client:
         self._protocol: Any = None
         self._missing: LookupError | None = None
         self._opening: Answer | None = None
-        self._room: int | None = None
         self._said = False  # whether the close frame of a WebSocket is sent
         self._call: IDelayedCall | None = None
 
@@ -177,7 +176,6 @@ class Client:
             none, which it notices at once.
         """
         self.flush()
-        self._room = room
         for connection in self._receivingConnections():
             connection.transport.block(room)
         self.flush()
@@ -186,7 +184,6 @@ class Client:
         """
         Take what has been sent meanwhile, and what follows.
         """
-        self._room = None
         for connection in self._receivingConnections():
             connection.transport.unblock()
         self._soon()
@@ -469,9 +466,9 @@ class _WebSocketClient(Client):
         self._connection.sendFrame(_TEXT, payload)
 
     def _goAway(self, close: Close) -> None:
-        if not self._isOpen:
+        assert self._opening is not None
+        if self._opening.code != 101:
             self._end(close)
-            self.drop()
         elif not self._said:
             self._sayClose(close.code.to_bytes(2, "big") + close.reason.encode("utf-8"))
 
@@ -577,8 +574,6 @@ class _HTTPClient(Client):
         """
         if self._receiving is None or not self._receiving.isIdle:
             self._receiving = self._connect()
-            if self._room is not None:
-                self._receiving.transport.block(self._room)
         headers = {**self._headers, "Content-Length": "0"} if self.method == "POST" else self._headers
         self._chunks, self._buffer = 0, b""
         self._answer = self._receiving.request(self.method, self._urlTo(self.below, self.query), headers)
