@@ -19,7 +19,7 @@ from twisted.internet.task import Clock, LoopingCall, deferLater
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.web.server import NOT_DONE_YET, Site
 from zope.interface import implementer
 
 from tests.support import Apps, Recorder, TextEcho
@@ -339,6 +339,7 @@ class EndTests(TestingCase):
         """
         for client in self.each():
             self.assertIn("1006", str(self.assertRaises(ValueError, client.close, 1006)))
+            self.assertIn("'x'", str(self.assertRaises(ValueError, client.close, "x")))
             self.assertIn("123 bytes", str(self.assertRaises(ValueError, client.close, 1000, "x" * 124)))
             self.assertEqual(client.state, "open")
 
@@ -548,6 +549,34 @@ class SlowTests(TestingCase):
             self.assertEqual(client.protocol.lost[0].value.reason, "The client did not come back")
             client.resumeReading()
             self.assertEqual((client.received, client.closed), (["x"], (1002, "Connection interrupted")))
+
+    def test_forgotten(self):
+        """
+        A client that polls, and stays away for so long that its session is forgotten, notices that it got another one.
+        """
+        for client in self.each(Recorder, names=POLLING):
+            client.pauseReading()
+            client.protocol.transport.write("x")
+            client.advance(11)
+            client.resumeReading()
+            self.assertEqual(client.frames, ["o", 'a["x"]', "o"])
+            self.assertEqual(client.closed, (1006, "The server has lost the session"))
+            self.assertEqual([len(app.lost) for app in self.apps.built], [1, 0])
+            client.advance(5)
+            self.assertEqual([len(app.lost) for app in self.apps.built], [1, 1])
+
+    def test_stoppedMeanwhile(self):
+        """
+        A client that polls, and is refused when it comes back, is closed, and the reason says by what.
+        """
+        for client in self.each(names=POLLING):
+            client.pauseReading()
+            client.protocol.transport.write("x")
+            client.flush()
+            self.resource.stop()
+            client.resumeReading()
+            self.assertEqual((client.state, client.closed.code, client.refusal), ("closed", 1006, None))
+            self.assertIn("answered with 503: This service is about to stop", client.closed.reason)
 
     def test_silent(self):
         """
@@ -767,8 +796,9 @@ class TimeTests(TestingCase):
         self.serve()
         client = connect(self.resource, transport="htmlfile", session="it")
         self.assertEqual(repr(client), "<htmlfile client it, open>")
-        client.drop()
-        self.assertEqual(repr(client), "<htmlfile client it, closed>")
+        client.protocol.transport.loseConnection()
+        client.flush()
+        self.assertEqual(repr(client), "<htmlfile client it, closed with 3000 'Go away!'>")
 
 
 class PolicyTests(TestingCase):
@@ -931,6 +961,23 @@ class PolicyTests(TestingCase):
             self.assertIn("/a%20b/", error.url)
             client.send("x")
             self.assertEqual(client.received, ["x"])
+
+    def test_noAnswer(self):
+        """
+        A connection that breaks before there is an answer refuses as well.
+        """
+
+        class Breaking(Resource):
+            isLeaf = True
+
+            def render(self, request):
+                request.channel.transport.abortConnection()
+                return NOT_DONE_YET
+
+        for name in TRANSPORTS:
+            error = self.refused(Breaking(), transport=name, clock=self.clock)
+            self.assertEqual((error.status, error.body), (0, ""))
+            self.assertTrue(str(error).endswith(" is not answered: the connection broke"), error)
 
     def test_query(self):
         """

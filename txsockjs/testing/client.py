@@ -53,7 +53,8 @@ class Refused(Exception):
     """
 
     def __init__(self, method: str, url: str, answer: Answer, body: str, close: Close | None = None) -> None:
-        super().__init__(f"{method} {url} is answered with {answer.code}: {body.strip()}")
+        how = f"answered with {answer.code}: {body.strip()}" if answer.code else "not answered: the connection broke"
+        super().__init__(f"{method} {url} is {how}")
         self.method = method
         self.url = url
         self.status = answer.code
@@ -78,8 +79,8 @@ class Client:
     """
     A client in memory; L{txsockjs.testing.connect} makes it.
 
-    Each of its methods, and each look at what it has received, first lets everything happen that needs no time. So it
-    is always up to date, whoever has written in the meantime; see L{flush}.
+    Each of its methods but L{drop}, and each look at what it has received, first lets everything happen that needs no
+    time. So it is always up to date, whoever has written in the meantime; see L{flush}.
 
     @ivar transportName: by which transport it connects.
     @ivar clock: where time comes from.
@@ -110,7 +111,8 @@ class Client:
         self._call: IDelayedCall | None = None
 
     def __repr__(self) -> str:
-        return f"<{self.transportName} client {self.session}, {self._stateNow}>"
+        how = "" if self._closed is None else f" with {self._closed.code} {self._closed.reason!r}"
+        return f"<{self.transportName} client {self.session}, {self._stateNow}{how}>"
 
     # -- what a page does -------------------------------------------------------------------------------------------
 
@@ -146,7 +148,7 @@ class Client:
 
         @raise ValueError: when code or reason is something that no page can give.
         """
-        if not (code == 1000 or 3000 <= code <= 4999):
+        if not isinstance(code, int) or not (code == 1000 or 3000 <= code <= 4999):
             raise ValueError(f"a page can close with the code 1000, or 3000 to 4999, not {code!r}")
         if len(reason.encode("utf-8")) > 123:
             raise ValueError("a close reason has at most 123 bytes in UTF-8")
@@ -159,7 +161,8 @@ class Client:
 
     def drop(self) -> None:
         """
-        Break all connections, as when a cable is pulled and the server's kernel finds out.
+        Break all connections, as when a cable is pulled and the server's kernel finds out. This is at once: what was
+        written just now, and has not left yet, does not arrive.
         """
         if self._closed is None:
             self._closed = Close(_LOST, "The connection was dropped")
@@ -184,6 +187,7 @@ class Client:
         """
         Take what has been sent meanwhile, and what follows.
         """
+        self.flush()
         for connection in self._receivingConnections():
             connection.transport.unblock()
         self._soon()
@@ -383,6 +387,8 @@ class Client:
                 self._refusal = Refused(method, url, answer, text, close)
             self._end(close)
             return
+        if text == "o" and self._isOpen:
+            self._end(Close(_LOST, "The server has lost the session"))  # and has begun another one
         self._isOpen = True
         if text.startswith("a"):
             self._received += json.loads(text[1:])
