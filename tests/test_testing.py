@@ -1031,6 +1031,8 @@ class TargetsTests(TestingCase):
         for path in ("a/b", "/a/b", "/a/b/"):
             self.check(root, path, "/a/b")
         self.assertEqual(self.refused(root, path="/a", clock=self.clock).status, 404)
+        root.putChild("c d\u20ac%3F".encode(), self.resource)
+        self.check(root, "/c d\u20ac%3F?e=\u20ac f", "/c d\u20ac%3F")
 
     def test_site(self):
         """

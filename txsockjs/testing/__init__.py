@@ -68,7 +68,8 @@ def connect(
 
     @param transport: one of L{TRANSPORTS}.
 
-    @param path: where the service is, such as C{/chat}; it may have a query, such as C{/chat?room=1}.
+    @param path: where the service is, such as C{/chat}, with nothing in it quoted; it may have a query, such as
+        C{/chat?room=1}, which is quoted already.
 
     @param clock: a L{twisted.internet.task.Clock}, where time comes from. By default that of the site or resource,
         which must have been made with one; a factory gets one of its own.

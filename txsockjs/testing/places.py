@@ -6,6 +6,7 @@ What a test connects to: a site that is or is not its own, its clock, and the se
 from __future__ import annotations
 
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
@@ -27,7 +28,7 @@ class Place:
     A service in memory, and the way to it.
 
     @ivar clock: where time comes from.
-    @ivar path: its URL, without a slash at its end.
+    @ivar path: its URL, quoted, without a slash at its end.
     @ivar query: the query that goes with each URL, without its question mark.
     """
 
@@ -38,8 +39,9 @@ class Place:
         @param isListened: whether the site is to be started, as by a port; not so one that is made for a resource.
         """
         self.clock = clock
-        path, _, self.query = path.partition("?")
-        self.path = "/" + path.strip("/") if path.strip("/") else ""
+        path, _, query = path.partition("?")
+        self.path = "/" + quote(path.strip("/")) if path.strip("/") else ""
+        self.query = quote(query, safe="%&+=!$'()*,;:@/?")
         self._site = site
         self._service = service
         self._isListened = isListened
