@@ -276,6 +276,7 @@ class AuthorizeTests(AdmissionCase):
         self.assertEqual(connection.transport.producerState, "paused")
         self.verdicts[0].callback(True)
         self.assertEqual(connection.transport.producerState, "producing")
+        self.clock.advance(0)
         self.assertEqual(self.apps.last.received, [b"x" * 100000] * 3)
 
 

@@ -205,7 +205,7 @@ class RequestTimeoutTests(ChannelCase):
         Who does not take the answer is cut some time after it.
         """
         connection = self.connect()
-        connection.transport.blocked = True
+        connection.transport.block(1)
         connection.send(SENDING[:-1])
         self.clock.advance(10)
         self.assertTrue(connection.transport.disconnecting)
@@ -224,7 +224,7 @@ class RequestTimeoutTests(ChannelCase):
         self.site.addFactory(Apps(), "late", request_timeout=50)
         self.resources.append(self.site._services[-1][0])
         connection = self.connect()
-        connection.transport.blocked = True
+        connection.transport.block(1)
         connection.send(SENDING[:30])
         self.clock.advance(50)
         self.clock.advance(14.9)
@@ -237,7 +237,7 @@ class RequestTimeoutTests(ChannelCase):
         Who sent rubbish, and does not take the answer to that either, is cut when its time is over.
         """
         connection = self.connect()
-        connection.transport.blocked = True
+        connection.transport.block(1)
         connection.send(b"rubbish\r\nand more")
         answer = self.output(connection)
         self.assertIn(b" 400 ", answer)
@@ -280,7 +280,7 @@ class RequestTimeoutTests(ChannelCase):
         What comes after bytes that are no request is not read, though the connection can't be closed yet.
         """
         connection = self.connect()
-        connection.transport.blocked = True
+        connection.transport.block(1)
         for _ in range(3):
             connection.send(b"rubbish\r\n\r\n")
             connection.send(SENDING)
@@ -330,8 +330,8 @@ class RequestTimeoutTests(ChannelCase):
             connections = [self.connect() for _ in range(3)]
             connections[0].send(SENDING[:30])
             connections[1].send(SENDING[:30])
-            connections[1].transport.blocked = True
-            connections[2].transport.blocked = True
+            connections[1].transport.block(1)
+            connections[2].transport.block(1)
             self.clock.advance(60)
             self.clock.advance(15)
         self.assertEqual([connection.transport.gone for connection in connections], [True] * 3)
@@ -386,7 +386,7 @@ class IdleTests(ChannelCase):
         Who does not take an answer after which the connection is closed is cut some time later.
         """
         connection = self.connect()
-        connection.transport.blocked = True
+        connection.transport.block(1)
         connection.send(SENDING.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         self.assertTrue(connection.transport.disconnecting)
         self.clock.advance(60)

@@ -6,7 +6,7 @@ What README and the documentation show does work.
 
 A C{code-block:: python} in these files is a whole program. Each is run here, with two things changed:
 C{reactor.run} returns at once, and C{listenTCP} takes a free port of the loopback interface instead of the
-one that was asked for.
+one that was asked for. Where it is a module of tests these are run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import io
 import re
 import shlex
 import textwrap
+import unittest
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,11 +74,11 @@ class PythonTests(TestCase):
     The programs. There is a test for each, made below.
     """
 
-    def start(self, block: Block) -> list[Any]:
+    def start(self, block: Block) -> tuple[list[Any], dict[str, Any]]:
         """
         Run a program.
 
-        @return: the ports that it opened.
+        @return: the ports that it opened, and what it has defined.
         """
         ports = []
         listenTCP = reactor.listenTCP  # type: ignore[attr-defined]
@@ -98,24 +99,45 @@ class PythonTests(TestCase):
             warnings.catch_warnings(),
         ):
             warnings.filterwarnings("error", ".*txsockjs", DeprecationWarning)
-            exec(program, {"__name__": "__main__"})
+            names: dict[str, Any] = {"__name__": "__main__"}
+            exec(program, names)
         # What is to be done every few seconds has been done once.
         for call in set(reactor.getDelayedCalls()) - scheduled:  # type: ignore[attr-defined]
             call.cancel()
-        return ports
+        return ports, names
 
     @inlineCallbacks
     def check(self, block: Block) -> Any:
         """
-        Run a program, and ask each port that it opened for a page.
+        Run a program, and its tests if it has any; or else ask each port that it opened for a page.
         """
-        ports = self.start(block)
+        ports, names = self.start(block)
+        if self.runTests(names):
+            return
         self.assertNotEqual([], ports, "the program serves nothing")
         for port in ports:
             url = f"http://127.0.0.1:{port.getHost().port}/"
             response = yield Agent(reactor).request(b"GET", url.encode())
             yield readBody(response)
             self.assertIn(response.code, (200, 404))
+
+    def runTests(self, names: dict[str, Any]) -> int:
+        """
+        Run the tests of a program, be they methods of test cases or functions.
+
+        @return: how many there are.
+        """
+        load = unittest.defaultTestLoader.loadTestsFromTestCase
+        suite = unittest.TestSuite()
+        for name, thing in names.items():
+            if isinstance(thing, type) and issubclass(thing, SynchronousTestCase) and thing.__module__ == "__main__":
+                suite.addTests(load(thing))
+            elif name.startswith("test_"):
+                suite.addTest(unittest.FunctionTestCase(thing))
+        result = unittest.TestResult()
+        suite.run(result)
+        self.assertEqual([], [trace for _, trace in result.errors + result.failures])
+        return result.testsRun
 
 
 def _add(block: Block) -> None:

@@ -35,12 +35,12 @@ from tests.endurance.fuzz import (
     shrink,
 )
 from tests.endurance.judge import MARK, Judge, Ledger, Wrong
-from tests.support import UPGRADE, Apps, MemoryConnection, TextEcho
-from tests.wire import closePayload
+from tests.support import UPGRADE, Apps, TextEcho
 from txsockjs.connection import Connection
 from txsockjs.factory import SockJSFactory
 from txsockjs.registry import Registry
 from txsockjs.session import Session
+from txsockjs.testing import TRANSPORTS, advance, connect, finish
 from txsockjs.transports.socket import SocketReceiver
 
 SMALL_LIMITS = 1
@@ -162,36 +162,35 @@ class LeftoversTests(SynchronousTestCase):
 
     def test_manySessions(self):
         """
-        Hundreds of sessions by WebSocket and XHR, ended in every way, leave no object behind.
+        Hundreds of sessions by every transport, ended in every way, leave no object behind.
         """
         clock, apps = Clock(), Apps(TextEcho)
         site = SockJSFactory(apps, reactor=clock)
         before = leftovers()
-        for number in range(300):
-            self._session(site, clock, apps, number)
-        clock.pump([1] * 40)
-        self.assertEqual(clock.getDelayedCalls(), [])
-        self.assertEqual([len(app.lost) for app in apps.built], [1] * 300)
+        for number in range(350):
+            client = connect(site, transport=TRANSPORTS[number % 7])
+            client.send("x")
+            self.assertEqual(client.received, ["x"])
+            self._end(client, number // 7 % 5)
+        advance(clock, 60)
+        self.assertEqual([len(app.lost) for app in apps.built], [1] * 350)
+        del client
+        finish(clock)
         apps.built.clear()
         self.assertEqual(leftovers() - before, {})
 
-    def _session(self, site, clock, apps, number):
-        connection = MemoryConnection(site, clock)
-        if number % 3 == 0:
-            connection.upgrade("/websocket" if number % 2 else f"/0/{number}/websocket")
-            connection.sendText('["x"]')
-            if number % 4:
-                connection.sendFrame(8, closePayload(1000))
-        else:
-            path = f"/0/{number}/xhr"
-            connection.ask("POST", path if number % 3 == 1 else path + "_streaming")
-            other = MemoryConnection(site, clock)
-            self.assertEqual(other.ask("POST", path + "_send", body=b'["x"]')().code, 204)
-            if number % 2:
-                apps.last.transport.loseConnection()
-            other.ask("POST", path)
-            other.lose()
-        connection.lose()
+    def _end(self, client, way):
+        if way == 0:
+            client.drop()
+        elif way == 1:
+            client.close()
+        elif way == 2:
+            client.protocol.transport.loseConnection()
+        elif way == 3:
+            client.protocol.transport.abortConnection()
+        else:  # it is not heard of any more
+            client.pauseReading(room=0)
+            client.protocol.transport.write("y")
 
 
 class SelfTests(SynchronousTestCase):

@@ -401,7 +401,7 @@ class RefusalTests(PolicyCase):
         for lines in ((EVIL, APP), (APP, EVIL), (APP, APP)):
             self.serve(origins=[APP])
             connection = self.connect()
-            connection._methods.append("GET")
+            connection.expect("GET")
             head = "".join(f"Origin: {origin}\r\n" for origin in lines)
             connection.send(f"GET /info HTTP/1.1\r\nHost: localhost\r\n{head}\r\n".encode())
             (answer,) = connection.answers()
@@ -514,7 +514,7 @@ class AllowedTests(PolicyCase):
         """
         self.serve(origins="same")
         connection = self.connect()
-        connection._methods.append("GET")
+        connection.expect("GET")
         connection.send(b"GET /info HTTP/1.0\r\nOrigin: http://localhost\r\n\r\n")
         (answer,) = connection.answers()
         self.assertEqual(answer.code, 403)

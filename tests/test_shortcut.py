@@ -658,7 +658,7 @@ class ConnectionTests(_Case):
         self.make()
         connection = self.connect()
         self.apps.protocol = lambda: _Leaving(connection)
-        connection.transport.blocked = True
+        connection.transport.block(1)
         connection.send(POLL)
         self.assertEqual(len(self.quick), 1)
         self.assertTrue(connection.transport.disconnecting)

@@ -598,7 +598,8 @@ class HTTPTests(SiteCase):
         for size in (1, 7, 10000):
             self.serve(TextEchoes())
             connection = self.connect()
-            connection._methods += ["POST"] * 3
+            for _ in range(3):
+                connection.expect("POST")
             data = request + send + request
             for at in range(0, len(data), size):
                 connection.send(data[at : at + size])
@@ -717,7 +718,7 @@ class HTTPTests(SiteCase):
         """
         self.serve(cookie_needed=True)
         connection = self.connect()
-        connection._methods.append("POST")
+        connection.expect("POST")
         connection.send(
             b"POST /0/s/xhr HTTP/1.1\r\nHost: h\r\nOrigin: a\r\n\tX-Mine: 1\r\nCookie: JSESSIONID=a\r\n b\r\n\r\n"
         )

@@ -150,6 +150,7 @@ class UpgradeTests(SiteCase):
         for size in (1, 50, 10000):
             connection = self.connect()
             data = request + encodeFrame(1, b'["x"]') + encodeFrame(1, b'["y"]')
+            connection.expect("GET")
             for at in range(0, len(data), size):
                 connection.send(data[at : at + size])
             self.assertEqual("".join(connection.texts()).replace("]a[", ","), 'oa["x","y"]')

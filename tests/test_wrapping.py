@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 
 from twisted.internet.defer import succeed
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.internet.testing import StringTransport
@@ -22,68 +20,11 @@ from twisted.protocols.policies import TimeoutMixin
 from zope.interface import implementer
 
 from tests.support import Apps, SiteCase
-from tests.wire import encodeFrame
 from txsockjs.errors import SessionDone
+from txsockjs.testing import TRANSPORTS
+from txsockjs.testing.memory import encodeFrame
 
-GO_AWAY = 'c[3000,"Go away!"]'
-
-
-class WebSocketClient:
-    """
-    A client by WebSocket.
-    """
-
-    def __init__(self, case):
-        self.connection = case.connect()
-        self.connection.upgrade("/000/client/websocket")
-        self._clock = case.clock
-
-    def send(self, *messages):
-        """
-        Send messages.
-        """
-        self.connection.sendText(json.dumps(messages))
-
-    def frames(self):
-        """
-        @return: the SockJS frames that have come so far.
-        """
-        self._clock.advance(0)
-        return self.connection.texts()
-
-    def messages(self):
-        """
-        @return: the messages that have come so far.
-        """
-        return [text for frame in self.frames() if frame[0] == "a" for text in json.loads(frame[1:])]
-
-
-class PollingClient(WebSocketClient):
-    """
-    A client by XHR polling.
-    """
-
-    def __init__(self, case):
-        self._case = case
-        self._clock = case.clock
-        self._frames = []
-        self._poll()
-
-    def _poll(self):
-        self.connection = self._case.connect()
-        self._answer = self.connection.ask("POST", "/000/client/xhr")
-
-    def send(self, *messages):
-        answer = self._case.post("/000/client/xhr_send", *messages)
-        self._case.assertEqual(answer.code, 204)
-
-    def frames(self):
-        self._clock.advance(0)
-        while self._answer().ended and self._frames[-1:] != [GO_AWAY]:
-            self._frames.append(self._answer().body.decode("utf-8").rstrip("\n"))
-            self._poll()
-            self._clock.advance(0)
-        return self._frames
+GO_AWAY = (3000, "Go away!")
 
 
 class Lines(LineReceiver):
@@ -255,87 +196,95 @@ class LineReceiverTests(SiteCase):
     L{LineReceiver}.
     """
 
-    kinds = (WebSocketClient, PollingClient)
-
-    def begin(self, kind, protocol=Lines, **settings):
+    def begin(self, transport, protocol=Lines, **settings):
         """
         @return: a client of a fresh service.
         """
         self.serve(Apps(protocol), **settings)
-        return kind(self)
+        return self.client(transport)
 
     def test_lines(self):
         """
         Lines may be spread over messages in any way; each answer is a message.
         """
-        for kind in self.kinds:
-            client = self.begin(kind)
+        for transport in TRANSPORTS:
+            client = self.begin(transport)
             client.send("a\r\nb", "c\r", "\nd\r\n")
             client.send("\r\n")
-            self.assertEqual(client.messages(), ["welcome\r\n", "<a>\r\n", "<bc>\r\n", "<d>\r\n", "<>\r\n"])
+            self.assertEqual(client.received, ["welcome\r\n", "<a>\r\n", "<bc>\r\n", "<d>\r\n", "<>\r\n"])
 
     def test_encodings(self):
         """
         In UTF-8 any text passes, in latin-1 any byte.
         """
-        for kind in self.kinds:
+        for transport in TRANSPORTS:
             for encoding, text, data in (
                 ("utf-8", "\u20ac\U0001f600", "\u20ac\U0001f600".encode()),
                 ("latin-1", "\x00\x7f\x80\xff", b"\x00\x7f\x80\xff"),
             ):
-                client = self.begin(kind, encoding=encoding)
+                client = self.begin(transport, encoding=encoding)
                 client.send(text + "\r\n")
-                self.assertEqual(client.messages(), ["welcome\r\n", f"<{text}>\r\n"])
+                self.assertEqual(client.received, ["welcome\r\n", f"<{text}>\r\n"])
                 client.send("raw 3\r\nxyz" + text + "\r\n")
-                self.assertEqual(client.messages()[2:], ["raw xyz\r\n", f"<{text}>\r\n"])
+                self.assertEqual(client.received[2:], ["raw xyz\r\n", f"<{text}>\r\n"])
                 self.apps.last.sendLine(data)
-                self.assertEqual(client.messages()[-1], text + "\r\n")
+                self.assertEqual(client.received[-1], text + "\r\n")
 
     def test_loseConnection(self):
         """
         When it closes, the answer is delivered before the close frame, and the lines that follow are not read.
         """
-        for kind in self.kinds:
-            client = self.begin(kind)
+        for transport in TRANSPORTS:
+            client = self.begin(transport)
             client.send("quit\r\na\r\n", "b\r\n")
-            self.assertEqual(client.messages(), ["welcome\r\n", "bye\r\n"])
-            self.assertEqual(client.frames()[-1], GO_AWAY)
-            client.connection.lose(ConnectionDone())
-            self.clock.advance(0)
+            self.assertEqual(client.received, ["welcome\r\n", "bye\r\n"])
+            self.assertEqual(client.closed, GO_AWAY)
             self.assertIs(self.apps.last.lost.type, SessionDone)
 
     def test_pause(self):
         """
         When it pauses, the lines that follow wait, those of the same message as well.
         """
-        client = self.begin(WebSocketClient)
-        client.send("wait\r\na\r\n", "b\r\n")
-        self.assertEqual(client.messages(), ["welcome\r\n"])
-        self.assertEqual(client.connection.transport.producerState, "paused")
-        self.apps.last.resumeProducing()
-        self.assertEqual(client.messages(), ["welcome\r\n", "<a>\r\n", "<b>\r\n"])
-        self.assertEqual(client.connection.transport.producerState, "producing")
+        for transport in TRANSPORTS:
+            client = self.begin(transport)
+            client.send("wait\r\na\r\n", "b\r\n")
+            client.send("c\r\n")
+            self.assertEqual(client.received, ["welcome\r\n"])
+            self.apps.last.resumeProducing()
+            self.assertEqual(client.received, ["welcome\r\n", "<a>\r\n", "<b>\r\n", "<c>\r\n"])
 
     def test_pausedSender(self):
         """
         A client that sends by requests is answered when its lines have been taken.
         """
-        client = self.begin(PollingClient)
+        client = self.begin("xhr-polling")
         client.send("wait\r\n")
-        answer = self.ask("POST", "/000/client/xhr_send", body=b'["a\\r\\n"]')
+        answer = self.ask("POST", f"/000/{client.session}/xhr_send", body=b'["a\\r\\n"]')
         self.assertFalse(answer().ended)
         self.apps.last.resumeProducing()
-        self.assertEqual(client.messages(), ["welcome\r\n", "<a>\r\n"])
+        self.assertEqual(client.received, ["welcome\r\n", "<a>\r\n"])
         self.assertEqual(answer().code, 204)
+
+    def test_pausedSocket(self):
+        """
+        The connection of a WebSocket is not read while its protocol has paused.
+        """
+        self.serve(Apps(Lines))
+        connection = self.connect()
+        connection.upgrade("/0/s/websocket")
+        connection.sendText('"wait\\r\\n"')
+        self.assertEqual(connection.transport.producerState, "paused")
+        self.apps.last.resumeProducing()
+        self.assertEqual(connection.transport.producerState, "producing")
 
     def test_lineTooLong(self):
         """
         What it does by itself about lines that are too long works as well.
         """
-        for kind in self.kinds:
-            client = self.begin(kind)
+        for transport in TRANSPORTS:
+            client = self.begin(transport)
             client.send("x" * (LineReceiver.MAX_LENGTH + 3))
-            self.assertEqual(client.frames()[-1], GO_AWAY)
+            self.assertEqual(client.closed, GO_AWAY)
 
 
 class AMPTests(SiteCase):
@@ -343,9 +292,9 @@ class AMPTests(SiteCase):
     L{AMP}, which is a binary protocol, in base64.
     """
 
-    def begin(self, kind):
+    def begin(self, transport):
         self.serve(Apps(Server), encoding="base64")
-        self.client = kind(self)
+        self.browser = self.client(transport)
         self.amp = LengthClient()
         self.amp.makeConnection(StringTransport())
         self.seen = 0
@@ -358,8 +307,8 @@ class AMPTests(SiteCase):
             data = self.amp.transport.value()
             self.amp.transport.clear()
             if data:
-                self.client.send(base64.b64encode(data).decode("ascii"))
-            messages = self.client.messages()[self.seen :]
+                self.browser.send(base64.b64encode(data).decode("ascii"))
+            messages = self.browser.received[self.seen :]
             self.seen += len(messages)
             for message in messages:
                 self.amp.dataReceived(base64.b64decode(message, validate=True))
@@ -375,30 +324,22 @@ class AMPTests(SiteCase):
         self.pump()
         return outcome[0]
 
-    def check(self, kind):
-        self.begin(kind)
-        self.assertEqual(self.call(Sum, a=1, b=41), {"total": 42})
+    def test_calls(self):
+        """
+        Requests, answers, questions in return and errors pass both ways, by each transport.
+        """
         data = bytes(range(256))
-        self.assertEqual(self.call(Reverse, data=data), {"data": data[::-1] + b" of 256"})
-        self.assertIs(self.call(Impossible).type, ArithmeticError)
-
-    def test_websocket(self):
-        """
-        Requests, answers, questions in return and errors pass both ways by WebSocket.
-        """
-        self.check(WebSocketClient)
-
-    def test_polling(self):
-        """
-        The same by XHR polling, where they come by requests of their own.
-        """
-        self.check(PollingClient)
+        for transport in TRANSPORTS:
+            self.begin(transport)
+            self.assertEqual(self.call(Sum, a=1, b=41), {"total": 42})
+            self.assertEqual(self.call(Reverse, data=data), {"data": data[::-1] + b" of 256"})
+            self.assertIs(self.call(Impossible).type, ArithmeticError)
 
     def test_manyAtOnce(self):
         """
         Many requests may be under way.
         """
-        self.begin(WebSocketClient)
+        self.begin("websocket")
         asked = [self.amp.callRemote(Sum, a=number, b=1) for number in range(50)]
         self.pump()
         self.assertEqual([self.successResultOf(one)["total"] for one in asked], list(range(1, 51)))
@@ -407,12 +348,11 @@ class AMPTests(SiteCase):
         """
         What is not base64 ends the session with 1007, and the protocol sees nothing of it.
         """
-        self.begin(WebSocketClient)
-        self.client.send("?")
-        self.assertEqual(json.loads(self.client.frames()[-1][1:])[0], 1007)
-        self.client.connection.lose()
-        self.clock.advance(0)
-        self.assertEqual(self.apps.last.lost.value.code, 1007)
+        for transport in TRANSPORTS:
+            self.begin(transport)
+            self.browser.send("?")
+            self.assertEqual(self.browser.closed.code, 1007)
+            self.assertEqual(self.apps.last.lost.value.code, 1007)
 
 
 class ProducerTests(SiteCase):
@@ -425,12 +365,12 @@ class ProducerTests(SiteCase):
         L{FileSender} sends a whole file, be characters cut by its chunks, and a close waits until it is done.
         """
         text = "a" + "\u20ac" * 40000
-        for kind in (WebSocketClient, PollingClient):
+        for transport in TRANSPORTS:
             self.serve(Apps(type("FileProtocol", (Sender,), {"text": text})))
-            client = kind(self)
-            self.assertEqual("".join(client.messages()), text)
-            self.assertEqual(client.frames()[-1], GO_AWAY)
-            self.assertGreater(len(client.messages()), 5)
+            client = self.client(transport)
+            self.assertEqual("".join(client.received), text)
+            self.assertEqual(client.closed, GO_AWAY)
+            self.assertGreater(len(client.received), 5)
             self.successResultOf(self.apps.last.done)
 
     def test_fileSenderOfNothing(self):
@@ -438,21 +378,21 @@ class ProducerTests(SiteCase):
         An empty file is no message.
         """
         self.serve(Apps(Sender))
-        self.assertEqual(WebSocketClient(self).frames(), ["o", GO_AWAY])
+        self.assertEqual(self.client().frames, ["o", 'c[3000,"Go away!"]'])
 
     def test_fileSenderAndSlowClient(self):
         """
         While the client's connection is full no more of the file is read.
         """
         self.serve(Apps(SenderOnDemand))
-        client = WebSocketClient(self)
-        client.connection.transport.block()
+        client = self.client()
+        client.pauseReading(room=0)
         client.send("x" * 100000)
-        self.assertEqual(client.messages(), [])
+        self.assertEqual(client.received, [])
         self.assertEqual(self.apps.last.file.tell(), 0)
-        client.connection.transport.unblock()
-        self.assertEqual("".join(client.messages()), "x" * 100000)
-        self.assertEqual(client.frames()[-1], GO_AWAY)
+        client.resumeReading()
+        self.assertEqual("".join(client.received), "x" * 100000)
+        self.assertEqual(client.closed, GO_AWAY)
 
     def test_fileSenderAndLostClient(self):
         """
@@ -472,35 +412,34 @@ class ProducerTests(SiteCase):
         A push producer stands still while the client does not take what it has given, and goes on without a gap.
         """
         self.serve(Apps(Counting))
-        client = WebSocketClient(self)
+        client = self.client()
         producer = self.apps.last
         producer.count(2)
-        client.connection.transport.block()
+        client.pauseReading(room=0)
         self.assertEqual(producer.told, ["pause"])
         producer.count(2)
-        client.connection.transport.unblock()
+        client.resumeReading()
         self.assertEqual(producer.told, ["pause", "resume"])
         producer.count(100)
         self.assertEqual(producer.told, ["pause", "resume", "pause"])
-        self.assertEqual([int(text[:9]) for text in client.messages()], list(range(1, producer.number + 1)))
+        self.assertEqual([int(text[:9]) for text in client.received], list(range(1, producer.number + 1)))
         self.assertEqual(producer.told, ["pause", "resume", "pause", "resume"])
-        client.connection.lose()
-        self.clock.advance(0)
+        client.drop()
         self.assertEqual(producer.told[-1], "stop")
 
     def test_pushByPolling(self):
         """
         Between two requests a push producer stands still once enough is queued.
         """
-        self.serve(Apps(Counting))
-        client = PollingClient(self)
-        self.clock.advance(0)
-        producer = self.apps.last
-        for _ in range(3):
-            producer.count(100)
-            self.assertFalse(producer.running)
-            self.assertEqual([int(text[:9]) for text in client.messages()], list(range(1, producer.number + 1)))
-        self.assertEqual(producer.told, ["pause", "resume"] * 3)
+        for transport in ("xhr-polling", "jsonp-polling"):
+            self.serve(Apps(Counting))
+            client = self.client(transport)
+            producer = self.apps.last
+            for _ in range(3):
+                producer.count(100)
+                self.assertFalse(producer.running)
+                self.assertEqual([int(text[:9]) for text in client.received], list(range(1, producer.number + 1)))
+            self.assertEqual(producer.told, ["pause", "resume"] * 3)
 
 
 class ClosingTests(SiteCase):
@@ -513,12 +452,14 @@ class ClosingTests(SiteCase):
         What is written while the client's closing handshake is under way is dropped without harm to other sessions.
         """
         self.serve()
-        first, second = WebSocketClient(self), WebSocketClient(self)
+        first = self.connect()
+        first.upgrade("/0/s/websocket")
+        second = self.client()
         for protocol in self.apps.built:
             protocol.transport.write(b"a")
-        first.connection.protocol.dataReceived(encodeFrame(8, b"\x03\xe8"))
-        self.assertEqual(first.messages(), [])
-        self.assertEqual(second.messages(), ["a"])
+        first.protocol.dataReceived(encodeFrame(8, b"\x03\xe8"))
+        self.assertEqual(second.received, ["a"])
+        self.assertEqual(first.texts(), ["o"])
         self.assertEqual(self.apps.built[0].lost[0].value.code, 1000)
 
 
@@ -544,13 +485,12 @@ class TimeoutTests(SiteCase):
             def connectionLost(self, reason):
                 self.setTimeout(None)
 
-        for kind in (WebSocketClient, PollingClient):
+        for transport in TRANSPORTS:
             self.serve(Apps(Impatient))
-            client = kind(self)
-            self.assertEqual(client.frames(), ["o"])
-            self.clock.advance(9)
+            client = self.client(transport)
+            client.advance(9)
             client.send("a")
-            self.clock.advance(9)
-            self.assertEqual(client.frames(), ["o"])
-            self.clock.advance(1)
-            self.assertEqual(client.frames(), ["o", GO_AWAY])
+            client.advance(9)
+            self.assertEqual(client.state, "open")
+            client.advance(1)
+            self.assertEqual(client.closed, GO_AWAY)

@@ -26,6 +26,8 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 
+from txsockjs.testing.memory import encodeFrame
+
 __all__ = [
     "BINARY",
     "CLOSE",
@@ -434,27 +436,6 @@ class Frame(NamedTuple):
         The reason in a close frame.
         """
         return self.payload[2:].decode("utf-8")
-
-
-def encodeFrame(opcode: int, payload: bytes = b"", fin: bool = True, mask: bool = True, rsv: int = 0) -> bytes:
-    """
-    The bytes of one WebSocket frame, be it allowed or not.
-    """
-    head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
-    flag = 0x80 if mask else 0
-    size = len(payload)
-    if size < 126:
-        head += bytes([flag | size])
-    elif size < 1 << 16:
-        head += bytes([flag | 126]) + struct.pack("!H", size)
-    else:
-        head += bytes([flag | 127]) + struct.pack("!Q", size)
-    if not mask:
-        return head + payload
-    key = os.urandom(4)
-    stream = (key * (size // 4 + 1))[:size]
-    masked = int.from_bytes(payload, "big") ^ int.from_bytes(stream, "big")
-    return head + key + masked.to_bytes(size, "big")
 
 
 def closePayload(code: int, reason: str = "") -> bytes:
