@@ -290,6 +290,27 @@ class SelfTests(SynchronousTestCase):
     def _wholeLife(self, engine):
         return not engine.data and not engine.inside_message and engine.current_frame is None
 
+    def test_leaving(self):
+        """
+        It notices when a client that leaves gets another answer, when the application is told something else, and when
+        it can still be written to.
+        """
+        answer, take = frames.closeFrame, frames.takeClose
+        self.assertFound(mock.patch.object(socket, "closeFrame", lambda code: answer(1000)))
+        self.assertFound(mock.patch.object(socket, "takeClose", lambda *args: (code := take(*args)) and code ^ 1))
+        self.assertFound(mock.patch.object(socket._Left, "isOpen", True))
+        self.assertFound(mock.patch.object(socket._Left, "connectionLost", lambda left, reason: None))
+
+    def test_leavingTooEarly(self):
+        """
+        It notices when a client is said to leave that does not.
+        """
+
+        def careless(data, start):
+            return frames.NO_CODE if data.startswith(b"\x88", start) else None
+
+        self.assertFound(mock.patch.object(socket, "takeClose", careless))
+
     def test_order(self):
         """
         It notices when the rest of a piece comes before what was taken of it.

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.test_codec import TEXTS, strictOrjson
 from txsockjs import codec
 from txsockjs.codec import encodeMessage, quote
-from txsockjs.transports.frames import takeText, textFrame
+from txsockjs.transports.frames import NO_CODE, closeFrame, takeClose, takeText, textFrame
 
 # No test here is about how long it takes, and those that are inherited run in several classes on purpose.
 unhurried = settings(
@@ -242,6 +242,51 @@ class TextFrameTests(SynchronousTestCase):
         With a mask, it is what L{takeText} takes.
         """
         self.thereAndBack()
+
+
+class CloseTests(SynchronousTestCase):
+    """
+    L{takeClose} takes the close frame of a client that just leaves, and L{closeFrame} makes the answer.
+    """
+
+    def closing(self, payload, mask=MASK):
+        return b"\x88" + bytes([0x80 | len(payload)]) + mask + masked(payload, mask)
+
+    def test_codes(self):
+        """
+        It takes the codes of those who just leave, wherever the frame begins, and is silent on all others.
+        """
+        for code in range(0x10000):
+            isTaken = code in (1000, 1001) or 3000 <= code <= 4999
+            data = self.closing(struct.pack("!H", code))
+            self.assertEqual(takeClose(data, 0), code if isTaken else None, code)
+            if isTaken:
+                self.assertEqual(takeClose(b"\x81" + data, 1), code)
+                self.assertEqual(closeFrame(code), b"\x88\x02" + struct.pack("!H", code))
+
+    def test_noCode(self):
+        """
+        A frame without a code is taken as well, and is answered by one without a code.
+        """
+        self.assertEqual(takeClose(self.closing(b""), 0), NO_CODE)
+        self.assertEqual(closeFrame(NO_CODE), b"\x88\0")
+
+    def test_others(self):
+        """
+        What is cut, has something behind it, a reason, no mask, or another first byte is left.
+        """
+        for payload in (b"", b"\x03\xe8"):
+            data = self.closing(payload)
+            for cut in range(len(data)):
+                self.assertIsNone(takeClose(data[:cut], 0), cut)
+            for other in (data + b"\x88", data + data, data + b"xx", b"x" + data):
+                self.assertIsNone(takeClose(other, 0))
+            self.assertIsNone(takeClose(data, 1))
+            taken = [first for first in range(256) if takeClose(bytes([first]) + data[1:], 0) is not None]
+            self.assertEqual(taken, [0x88])
+            self.assertIsNone(takeClose(b"\x88" + bytes([len(payload)]) + MASK + payload, 0))
+        for payload in (b"\x03", b"\x03\xe8x", b"\x03\xe8bye"):
+            self.assertIsNone(takeClose(self.closing(payload), 0))
 
 
 class ASCIITests(SynchronousTestCase):

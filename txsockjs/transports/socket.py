@@ -5,7 +5,8 @@ The receiver that is a WebSocket.
 Text frames of the common shape are taken and sent right here, see L{txsockjs.transports.frames}. For everything else
 there is an I{engine}, which is Autobahn. It is made when something comes that is not of the common shape, and is given
 every byte from there on until it stands between two messages again; then it is let go. A client that only talks never
-needs one, and has no memory for it. Closing is the engine's business from beginning to end.
+needs one, and has no memory for it. Closing is the engine's business from beginning to end, unless a client leaves in
+the plainest way.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txsockjs.codec import SOCKJS, DecodeError, decodeMessages, encodeText
-from txsockjs.errors import MessageTooLarge, SessionLost
+from txsockjs.errors import MessageTooLarge, SessionDone, SessionLost
 from txsockjs.service import Service
 from txsockjs.session import Session
 from txsockjs.stats import Cause
 from txsockjs.timers import Deadlines
 from txsockjs.transports.direct import writeNow
-from txsockjs.transports.frames import takeText, textFrame
+from txsockjs.transports.frames import NO_CODE, closeFrame, takeClose, takeText, textFrame
 from txsockjs.transports.liveness import unsentBytes, watchPeer
 
 __all__ = ["Engine", "RawSocketReceiver", "SharedBySockets", "SocketReceiver"]
@@ -34,6 +35,7 @@ __all__ = ["Engine", "RawSocketReceiver", "SharedBySockets", "SocketReceiver"]
 # RFC 6455 section 7.4.1
 _NORMAL = 1000
 _PROTOCOL_ERROR = 1002
+_NO_STATUS = 1005
 
 _HEARTBEAT = SOCKJS.heartbeat
 
@@ -69,6 +71,42 @@ class Engine(Protocol):
 
     def sendPong(self, payload: bytes | None = None) -> None:
         """Answer a ping."""
+
+
+class _Left:
+    """
+    Takes the place of an engine once the client has left: it has no more to say, and hears nothing.
+    """
+
+    __slots__ = ("_code", "_receiver")
+
+    isOpen = False
+    isBetween = False
+
+    def __init__(self, receiver: SocketReceiver, code: int) -> None:
+        self._receiver = receiver
+        self._code = code
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Nothing comes behind a close frame.
+        """
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The connection is gone.
+        """
+        self._receiver.lost(SessionDone(_NO_STATUS if self._code == NO_CODE else self._code, ""), Cause.CLIENT)
+
+    def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
+        """
+        It is sent.
+        """
+
+    def sendPong(self, payload: bytes | None = None) -> None:
+        """
+        Nobody waits for it.
+        """
 
 
 class SharedBySockets:
@@ -285,7 +323,22 @@ class SocketReceiver:
         if len(data) - at == _PONG_SIZE and data.startswith(_PONG, at):
             self.pongCame()
             return b""
+        code = takeClose(data, at)
+        if code is not None and self._engine is None:  # the application may have closed meanwhile
+            self._leave(code)
+            return b""
         return data[at:] if at else data
+
+    def _leave(self, code: int) -> None:
+        """
+        Answer a client that leaves, and close the connection.
+        """
+        self._engine = _Left(self, code)
+        self.closeBegins()
+        writeNow(self.transport, closeFrame(code))
+        self.closeBegun()
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
 
     def decode(self, payload: bytes) -> list[str]:
         """
