@@ -129,6 +129,7 @@ def comparisonTables(data: dict[str, Any]) -> Iterable[Table]:
     headers = ["work", *titles, f"txsockjs / {REFERENCE}", "target", "met"]
     yield "CPU time of the server for a message, or memory of a session", headers, rows
     for title, name, scale in (
+        ("Of that the kernel's part, µs", "system", 1),
         ("Messages a second, in thousands", "rate", 1e-3),
         ("Latency in milliseconds, median", "p50", 1e-3),
         ("Latency in milliseconds, 99 of 100", "p99", 1e-3),
