@@ -92,6 +92,9 @@ export function createTransports() {
   function show(row, state, word, opened = "–", trip = "–", reason = "") {
     const [result, open, round] = row.querySelectorAll("td");
     row.dataset.state = state;
+    // A reason takes the place of the times that there are not.
+    result.colSpan = reason ? 3 : 1;
+    open.hidden = round.hidden = reason !== "";
     result.replaceChildren(element("span", "verdict", word));
     if (reason) result.append(element("span", "more", reason));
     open.textContent = opened;

@@ -98,7 +98,10 @@ export function createTrial(series, changed) {
     }
     link.socket.onopen = () => opened(link);
     link.socket.onmessage = (event) => received(link, event.data);
-    link.socket.onheartbeat = () => log.add("heartbeat", "The server is there, and the way to it is open.");
+    link.socket.onheartbeat = () => {
+      // What a stream begins with looks like one.
+      if (link.open) log.add("heartbeat", "The server is there, and the way to it is open.");
+    };
     link.socket.onclose = (event) => closed(link, event);
   }
 
