@@ -215,6 +215,7 @@ class BrowserMixin:
         """
         scrolled, window = look["width"]
         self.assertLessEqual(scrolled, window)
+        self.assertEqual(look["outside"], [])
 
 
 class ClientTests(BrowserMixin, TestCase):
@@ -1173,12 +1174,20 @@ class PictureTests(BrowserMixin, TestCase):
             *send("1", "hello"),
             *connect("echo", "websocket"),
             *send("10", "hello"),
+            do("click", on="#disconnect"),
+            wait("#log [data-kind=closed]:last-child"),
             do("click", on="#clear"),
             do("choose", on="#repeat", value="0"),
-            *say("One connection, any browser."),
-            wait("#log .entry:nth-child(2)"),
-            *say("It works where WebSocket does not: \N{BLACK RIGHT-POINTING TRIANGLE} try the transports below."),
-            wait("#log .entry:nth-child(4)"),
+            *connect("cookie_needed_echo", "xhr-polling"),
+            *say("Good morning"),
+            wait("#log .entry:nth-child(3)"),
+            *connect("echo", ""),
+            wait("#log .entry:nth-child(5)"),
+            *say("Good morning"),
+            wait("#log .entry:nth-child(7)"),
+            *say("\N{GRINNING FACE} \N{SNOWMAN} <b>text</b> stays text"),
+            wait("#log .entry:nth-child(9)"),
+            do("fill", on="#message", text="What you type comes back"),
             do("read", what="charts"),
             *self.picture("readme", height=1130),
         )

@@ -53,6 +53,14 @@ const readers = {
       code: find("#client-code").textContent,
       focus: document.activeElement.id,
       width: [document.documentElement.scrollWidth, window.innerWidth],
+      // What reaches beyond the part of the page that it belongs to.
+      outside: Array.from(document.querySelectorAll("section :is(table, form, ul, dl, svg, p, button)"))
+        .filter((element) => {
+          const section = element.closest("section");
+          const edge = section.getBoundingClientRect().right - parseFloat(getComputedStyle(section).paddingRight);
+          return visible(element) && !element.closest(".scroll") && element.getBoundingClientRect().right > edge + 1;
+        })
+        .map((element) => element.outerHTML.slice(0, 100)),
       unlabelled: Array.from(document.querySelectorAll("select, textarea, input"))
         .filter((field) => field.labels.length === 0 && visible(field))
         .map((field) => field.outerHTML),
