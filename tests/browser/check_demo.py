@@ -254,7 +254,9 @@ class ClientTests(BrowserMixin, TestCase):
         """
         The page offers every service, has no notice to give, and each of its fields has a label.
         """
-        start = (await self.browse())["start"]
+        answer = await self.browse()
+        start = answer["start"]
+        self.assertEqual(answer["errors"], [])
         self.assertEqual(start["services"], SERVICES)
         self.assertEqual([name for name, disabled in start["transports"] if not disabled], ["", *TRANSPORTS])
         self.assertEqual(start["notice"], None)
@@ -416,7 +418,12 @@ class LocalClientTests(BrowserMixin, TestCase):
         )
         hints = [look["empty"] for look in (start, typed, cleared)]
         self.assertEqual(
-            hints, ["Nothing yet. Choose a service and connect.", None, "Connected. Type a number from 1 to 18."]
+            hints,
+            [
+                "Nothing yet. Connect and say something, or choose /ticker and just watch.",
+                None,
+                "Connected. Type a number from 1 to 18.",
+            ],
         )
 
     async def test_long(self) -> None:
@@ -501,7 +508,7 @@ class LocalClientTests(BrowserMixin, TestCase):
             do("read", what="table"),
         )
         self.assertEqual([row["transport"] for row in before["rows"]], TRANSPORTS)
-        self.assertEqual({tuple(row["cells"]) for row in before["rows"]}, {("Not tried yet", "\u2013", "\u2013")})
+        self.assertEqual({tuple(row["cells"]) for row in before["rows"]}, {("Not tried", "\u2013", "\u2013")})
         for row in after["rows"]:
             verdict, opened, trip = row["cells"]
             self.assertEqual(verdict, "Works", row)

@@ -106,7 +106,8 @@ export function createChat() {
     nameField.disabled = socket !== null;
     textField.disabled = sendButton.disabled = !isOpen;
     joinButton.textContent = socket === null ? "Join" : "Leave";
-    if (isOpen && held === joinButton && matchMedia("(pointer: fine)").matches) textField.focus({ preventScroll: true });
+    const mayType = isOpen && matchMedia("(pointer: fine)").matches; // or a keyboard would cover half of the screen
+    if (mayType && held === joinButton) textField.focus({ preventScroll: true });
     if (socket === null && (held === textField || held === sendButton)) joinButton.focus({ preventScroll: true });
   }
 
@@ -114,9 +115,13 @@ export function createChat() {
     socket = null;
     isOpen = false;
     mine.clear();
-    if (event === null) setStatus(status, "idle", "You have left.");
-    else setStatus(status, "closed", `${wasOpen ? "Closed" : "Could not join"}: ${closeText(event)}`, meaning(event.code));
     showState();
+    if (event === null) {
+      setStatus(status, "idle", "You have left.");
+      return;
+    }
+    const what = `${wasOpen ? "Closed" : "Could not join"}: ${closeText(event)}`;
+    setStatus(status, "closed", what, meaning(event.code));
   }
 
   function join() {

@@ -44,8 +44,8 @@ function showServices(services) {
       name.scope = "row";
       name.append(element("code", "", service.path));
       const sessions = Object.values(service.sessions).reduce((total, amount) => total + amount, 0);
-      const cells = [sessions, service.messages_in, service.messages_out].map((value) => element("td", "", number(value)));
-      row.append(name, ...cells);
+      const values = [sessions, service.messages_in, service.messages_out];
+      row.append(name, ...values.map((value) => element("td", "", number(value))));
       return row;
     })
   );

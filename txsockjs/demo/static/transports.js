@@ -52,10 +52,10 @@ function tryOne(kind, stop) {
       resolve(result);
     };
     const stopped = () => settle({ stopped: true });
-    const late = setTimeout(
-      () => settle({ reason: opened ? "It opened, but messages did not come back in time." : "It did not open in time." }),
-      PATIENCE
-    );
+    const late = setTimeout(() => {
+      const what = opened ? "It opened, but messages did not come back in time." : "It did not open in time.";
+      settle({ reason: what });
+    }, PATIENCE);
     const ask = () => {
       sent = performance.now();
       socket.send(`round trip ${trips.length + 1}`);

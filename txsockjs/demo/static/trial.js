@@ -4,6 +4,8 @@ import { client, closeText, meaning, openSocket, transportOf, whenClientChanges 
 import { byId, milliseconds, setStatus } from "./dom.js";
 import { createLog } from "./log.js";
 
+const START = "Nothing yet. Connect and say something, or choose /ticker and just watch.";
+
 const UNANSWERED_LIMIT = 500; // messages whose answers are waited for, to time them
 
 // What a service answers to a message, as far as that can be known.
@@ -50,7 +52,7 @@ export function createTrial(series, changed) {
     sendButton.disabled = !isOpen;
     sendButton.textContent = repeating ? "Stop" : "Send";
     message.placeholder = chosen().dataset.placeholder || "This one needs no message";
-    empty.textContent = isOpen ? current.hint : "Nothing yet. Choose a service and connect.";
+    empty.textContent = isOpen ? current.hint : START;
   }
 
   // A button that becomes disabled hands on the focus that it has, and nothing else loses it. Fields take it only where
