@@ -1024,7 +1024,8 @@ class LogicTests(BrowserMixin, TestCase):
 
     async def test_drawn(self) -> None:
         """
-        The line goes through the medians, each as high as it is long, and breaks where there was nothing.
+        The line goes through the medians, each as high as it is long, and breaks where there was nothing for more than
+        a second.
         """
         result = await self.evaluate(
             """
@@ -1035,6 +1036,8 @@ class LogicTests(BrowserMixin, TestCase):
             const points = Array(60).fill(null);
             points[0] = { low: 0, middle: 25, high: 50 };
             points[1] = { low: 0, middle: 50, high: 100 };
+            points[10] = { low: 50, middle: 50, high: 50 };
+            points[12] = { low: 100, middle: 100, high: 100 };
             points[59] = { low: 10, middle: 100, high: 100 };
             drawTrips(svg, points);
             return [
@@ -1046,9 +1049,11 @@ class LogicTests(BrowserMixin, TestCase):
             """
         )
         lines, bands, dots, texts = result
-        self.assertEqual(lines, ["M48.9,122.5L58.8,85.0", "M631.1,10.0"])
-        self.assertEqual(bands, ["M48.9,85.0L58.8,10.0L58.8,160.0L48.9,160.0Z"])
-        self.assertEqual(dots, 2)
+        self.assertEqual(lines, ["M48.9,122.5L58.8,85.0", "M147.6,85.0L167.3,10.0", "M631.1,10.0"])
+        self.assertEqual(
+            bands, ["M48.9,85.0L58.8,10.0L58.8,160.0L48.9,160.0Z", "M147.6,85.0L167.3,10.0L167.3,10.0L147.6,85.0Z"]
+        )
+        self.assertEqual(dots, 3)
         self.assertEqual(texts, ["0", "50", "100", "60 s ago", "30 s", "now"])
 
     async def test_words(self) -> None:

@@ -45,13 +45,15 @@ function timeAxis(area) {
 
 const at = (x, y) => `${x.toFixed(1)},${y.toFixed(1)}`;
 
-// Runs of seconds in which something was measured.
+// Runs of seconds in which something was measured. What happens once a second misses one now and then.
 function runs(points) {
   const found = [];
+  let last = -Infinity;
   points.forEach((point, index) => {
     if (!point) return;
-    if (index && points[index - 1]) found.at(-1).push({ ...point, index });
+    if (index - last <= 2) found.at(-1).push({ ...point, index });
     else found.push([{ ...point, index }]);
+    last = index;
   });
   return found;
 }
