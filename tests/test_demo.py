@@ -6,19 +6,24 @@ The demo: the standard test services (protocol section "The standard test servic
 from __future__ import annotations
 
 import json
+import re
+from importlib.resources import files
 
 from twisted.web.resource import Resource
 from twisted.web.static import Data
 
 from tests.support import SiteCase
+from txsockjs import demo
 from txsockjs.demo import makeSite
 
-SERVICES = ("echo", "disabled_websocket_echo", "cookie_needed_echo", "close", "ticker", "amplify", "broadcast")
+STANDARD = ("echo", "disabled_websocket_echo", "cookie_needed_echo", "close", "ticker", "amplify", "broadcast")
+
+SERVICES = (*STANDARD, "stats")
 
 
-class DemoTests(SiteCase):
+class DemoCase(SiteCase):
     """
-    C{makeRoot}.
+    Serves the demo.
     """
 
     def setUp(self):
@@ -38,6 +43,12 @@ class DemoTests(SiteCase):
         socket = self.connect()
         self.assertEqual(socket.upgrade(f"/{name}/0/s/websocket")().code, 101)
         return socket
+
+
+class DemoTests(DemoCase):
+    """
+    L{makeSite}.
+    """
 
     def test_echo(self):
         """
@@ -151,27 +162,16 @@ class DemoTests(SiteCase):
         """
         self.assertRaises(ValueError, makeSite, self.clock, nonsense=1)
 
-    def test_page(self):
-        """
-        At C{/} there is a page, which names every service and loads the client from the URL of the setting, escaped.
-        """
-        self.serveDemo(sockjs_url='/s.js?a=1&b="><script>')
-        answer = self.answerTo("GET", "/")
-        self.assertEqual((answer.code, answer.header("content-type")), (200, "text/html; charset=UTF-8"))
-        page = answer.body.decode("utf-8")
-        self.assertIn('src="/s.js?a=1&amp;b=&quot;&gt;&lt;script&gt;"', page)
-        self.assertNotIn("{{", page)
-        for name in SERVICES:
-            self.assertIn(name, page)
-
     def test_ownRoot(self):
         """
-        Where the user has a resource for C{/}, the services hang below it and there is no page.
+        Where the user has a resource for C{/}, the standard services hang below it, and there is neither the page nor
+        what belongs to it.
         """
         root = Resource()
         root.putChild(b"", Data(b"home", "text/plain"))
         self.site = makeSite(self.clock, root)
-        self.assertEqual(self.site.paths, ["/" + name for name in SERVICES])
+        self.assertEqual(self.site.paths, ["/" + name for name in STANDARD])
+        self.assertEqual(set(root.children), {b"", *(name.encode("ascii") for name in STANDARD)})
         self.assertEqual(self.answerTo("GET", "/").body, b"home")
         self.assertEqual(self.answerTo("GET", "/echo").body, b"Welcome to SockJS!\n")
 
@@ -180,3 +180,121 @@ class DemoTests(SiteCase):
         Without a reactor it is the global one.
         """
         self.assertIn(b"ticker", makeSite().resource.children)
+
+
+class PageTests(DemoCase):
+    """
+    The page, and what it is made of.
+    """
+
+    def policy(self, **settings):
+        """
+        @return: the directives of the Content-Security-Policy of the page, by name.
+        """
+        self.serveDemo(**settings)
+        header = self.answerTo("GET", "/").header("content-security-policy")
+        return {name: sources for name, _, sources in (part.partition(" ") for part in header.split("; "))}
+
+    def test_page(self):
+        """
+        At C{/} there is a page, which names every service and the URL of the client, escaped.
+        """
+        self.serveDemo(sockjs_url='/s.js?a=1&b="><script>')
+        answer = self.answerTo("GET", "/")
+        self.assertEqual((answer.code, answer.header("content-type")), (200, "text/html; charset=UTF-8"))
+        page = answer.body.decode("utf-8")
+        self.assertIn('data-client="/s.js?a=1&amp;b=&quot;&gt;&lt;script&gt;"', page)
+        self.assertNotIn("{{", page)
+        for name in SERVICES:
+            self.assertIn("/" + name, page)
+
+    def test_files(self):
+        """
+        Whatever the page and its scripts and styles name is there, with its type, and nothing else of the folder is.
+        """
+        types = {"css": "text/css; charset=UTF-8", "js": "text/javascript; charset=UTF-8"}
+        types["svg"] = "image/svg+xml; charset=UTF-8"
+        wanted = set(re.findall(r'(?:href|src)="(demo/[^"]+)"', self.answerTo("GET", "/").body.decode("utf-8")))
+        self.assertIn("demo/main.js", wanted)
+        seen = set()
+        while wanted - seen:
+            path = min(wanted - seen)
+            seen.add(path)
+            answer = self.answerTo("GET", "/" + path)
+            self.assertEqual((answer.code, answer.header("content-type")), (200, types[path.rpartition(".")[2]]), path)
+            self.assertEqual(answer.header("x-content-type-options"), "nosniff")
+            names = re.findall(r'from "\./([^"]+)"', answer.body.decode("utf-8"))
+            wanted.update(f"demo/{name}" for name in names)
+        shipped = {f"demo/{file.name}" for file in files(demo).joinpath("static").iterdir()} - {"demo/index.html"}
+        self.assertEqual(seen, shipped)
+        self.assertEqual(self.answerTo("GET", "/demo/index.html").code, 404)
+
+    def test_nothingElsewhere(self):
+        """
+        No file of the page names a place of somebody else's.
+        """
+        for file in files(demo).joinpath("static").iterdir():
+            addresses = re.findall(r"https?://[^\s\"'`<>]*", file.read_text("utf-8"))
+            self.assertLessEqual(set(addresses), {"http://www.w3.org/2000/svg"}, file.name)
+
+    def test_noInlineScript(self):
+        """
+        The page has neither scripts nor styles nor handlers of its own, which its policy would forbid.
+        """
+        page = self.answerTo("GET", "/").body.decode("utf-8")
+        self.assertEqual(re.findall(r"<style|style=|<script(?![^>]* src=)|\son[a-z]+=", page), [])
+
+    def test_unchanged(self):
+        """
+        A browser that has the page or a file of it already is told so; one that has another version gets the new one.
+        """
+        for path in ("/", "/demo/style.css"):
+            tag = self.answerTo("GET", path).header("etag")
+            for known in (tag, f'"other", W/{tag}'):
+                answer = self.answerTo("GET", path, {"If-None-Match": known})
+                self.assertEqual((answer.code, answer.body, answer.header("content-type")), (304, b"", None))
+                self.assertEqual(answer.header("cache-control"), "no-cache")
+            self.assertEqual(self.answerTo("GET", path, {"If-None-Match": '"other"'}).code, 200)
+        before = self.answerTo("GET", "/").header("etag")
+        self.serveDemo(sockjs_url="/other.js")
+        self.assertNotEqual(self.answerTo("GET", "/").header("etag"), before)
+
+    def test_methods(self):
+        """
+        The page and its files can be looked at, and nothing else.
+        """
+        for path in ("/", "/demo/main.js"):
+            answer = self.answerTo("HEAD", path)
+            self.assertEqual((answer.code, answer.body), (200, b""))
+            answer = self.answerTo("POST", path, body=b"x")
+            self.assertEqual((answer.code, answer.header("allow")), (405, "GET, HEAD"))
+
+    def test_policy(self):
+        """
+        The page may load scripts from its own origin and the client from where it is, connect to its own origin, and do
+        nothing else; no other page may put it into a frame.
+        """
+        own = "'self'"
+        self.assertEqual(
+            self.policy(sockjs_url="https://cdn.example/a/sockjs.js"),
+            {
+                "default-src": "'none'",
+                "script-src": "'self' https://cdn.example/a/sockjs.js",
+                **dict.fromkeys(("style-src", "img-src", "connect-src", "frame-src", "form-action"), own),
+                "base-uri": "'none'",
+                "frame-ancestors": "'none'",
+            },
+        )
+        self.assertEqual(self.policy(sockjs_url="/sockjs.js")["script-src"], own)
+
+    def test_policyElsewhere(self):
+        """
+        Where clients are told to connect elsewhere, the page may do so.
+        """
+        policy = self.policy(base_url="https://real.example:8443/sockjs", sockjs_url="/sockjs.js")
+        expected = "'self' https://real.example:8443 wss://real.example:8443"
+        for directive in ("script-src", "connect-src", "frame-src", "form-action"):
+            self.assertEqual(policy[directive], expected)
+        self.assertEqual(self.policy(base_url="/elsewhere")["connect-src"], "'self'")
+        anywhere = self.policy(base_url=lambda request: "https://x.example/")["connect-src"]
+        self.assertEqual(anywhere, "'self' http: https: ws: wss:")

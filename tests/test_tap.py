@@ -83,6 +83,8 @@ MODULES = {
     "mypackage/__init__.py": "",
     "mypackage/inner.py": MYAPP,
     "mypackage/crash.py": "1 / 0\n",
+    "sockjs.min.js": "function SockJS() {} // ours\n",
+    "files/sockjs.js": "// not this one\n",
     "files/index.html": "the files\n",
     "files/other.txt": "another file\n",
     "files/deep/hidden.txt": "hidden\n",
@@ -228,6 +230,48 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
         options = parse("--static", inner, "--app-dir", inner)
         self.assertEqual((str(self.directory), str(self.directory)), (options.static, options.appDir))
 
+    def test_client(self) -> None:
+        """
+        C{--sockjs-js} reads the file, and makes it what C{--sockjs-url} would name, unless that is given.
+        """
+        path = str(self.directory / "sockjs.min.js")
+        self.assertIsNone(parse().client)
+        options = parse("--sockjs-js", path)
+        self.assertEqual((MODULES["sockjs.min.js"].encode("utf-8"), "/sockjs.js"), self.clientOf(options))
+        for flags in ([], ["--factory", "a.B"], ["--factory", "x=a.B"], ["--static", str(self.directory)]):
+            self.assertEqual("/sockjs.js", self.clientOf(parse("--sockjs-js", path, *flags))[1])
+        options = parse("--sockjs-url", "https://h/s.js", "--sockjs-js", path)
+        self.assertEqual("https://h/s.js", self.clientOf(options)[1])
+
+    def clientOf(self, options: tap.Options) -> tuple[bytes | None, str]:
+        """
+        @return: the client that is to be served, and the URL where iframe pages load theirs.
+        """
+        return options.client, options.settings["sockjs_url"]
+
+    def test_clientRefused(self) -> None:
+        """
+        A file of C{--sockjs-js} that can't be had is refused in one line that tells why, and so is one whose place is
+        taken.
+        """
+        empty = self.directory / "empty.js"
+        empty.write_text(" \n")
+        for path, why in (
+            (self.directory / "nowhere.js", "there is no such file"),
+            (self.directory, "that is a directory, not a file"),
+            (self.directory / "myapp.py" / "x.js", "it can't be read: Not a directory"),
+            (empty, "the file is empty"),
+        ):
+            self.assertEqual(f"--sockjs-js {path}: {why}", self.refused("--sockjs-js", str(path)))
+        self.assertEqual("--sockjs-js needs a value", self.refused("--sockjs-js="))
+        path = str(self.directory / "sockjs.min.js")
+        for prefix in ("sockjs.js", "/sockjs.js/", "sockjs.js/more"):
+            self.assertEqual(
+                "--sockjs-js: the file and a --factory can't both be at /sockjs.js",
+                self.refused("--sockjs-js", path, "--factory", f"{prefix}=a.B"),
+            )
+        self.assertIsNotNone(parse("--sockjs-js", path, "--factory", "sockjs.json=a.B").client)
+
     def test_version(self) -> None:
         """
         C{--version} tells the version of txsockjs and is no failure.
@@ -250,6 +294,7 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
         self.assertEqual("--static nowhere: there is no such directory", self.refused("--static", "nowhere"))
         self.assertEqual("--app-dir nowhere: there is no such directory", self.refused("--app-dir", "nowhere"))
         self.assertIn("can't both be at /", self.refused("--static", str(self.directory), "--factory", "a.B"))
+        self.assertIn("there is no such file", self.refused("--sockjs-js", "nowhere.js"))
         self.assertIn("no place for 'a.B'", self.refused("a.B"))
         self.assertEqual("option --colour not recognized", self.refused("--colour", "blue"))
 
@@ -398,7 +443,7 @@ class ServiceTests(DirectoryMixin, TestCase):
         """
         _, urls = await self.start("--port", LOCAL, "--sockjs-url", "http://h/sockjs.js")
         self.assertEqual(["/", "/echo"], ["/" + url.split("/", 3)[3] for url in urls[:2]])
-        self.assertEqual(8, len(urls))
+        self.assertEqual(9, len(urls))
         self.assertIn(b"http://h/sockjs.js", await get(urls[0]))
         self.assertEqual(b"Welcome to SockJS!\n", await get(urls[1]))
         self.assertEqual([f'new SockJS("{urls[1]}")'], self.hints)
@@ -410,6 +455,27 @@ class ServiceTests(DirectoryMixin, TestCase):
         _, urls = await self.start("--port", LOCAL, "--static", str(self.directory / "files"))
         self.assertEqual(b"the files\n", await get(urls[0]))
         self.assertEqual(b"Welcome to SockJS!\n", await get(urls[1]))
+
+    async def test_client(self) -> None:
+        """
+        With C{--sockjs-js} the file is at /sockjs.js, and the demo's page and the iframe pages load it from there;
+        whatever else is served, with files or without, at C{/} or elsewhere.
+        """
+        path = str(self.directory / "sockjs.min.js")
+        for flags, service in (
+            ([], "echo"),
+            (["--static", str(self.directory / "files")], "echo"),
+            (["--factory", "myapp.Echo"], ""),
+            (["--factory", "a/b=myapp.Echo"], "a/b"),
+            (["--static", str(self.directory / "files"), "--factory", "chat=myapp.Echo"], "chat"),
+        ):
+            _, urls = await self.start("--port", LOCAL, "--sockjs-js", path, *flags)
+            base = "/".join(urls[0].split("/")[:3]) + "/"
+            self.assertEqual(b"function SockJS() {} // ours\n", await get(base + "sockjs.js"))
+            frame = base + "/".join(filter(None, [service, "iframe.html"]))
+            self.assertIn(b'<script src="/sockjs.js"></script>', await get(frame))
+            if not flags:
+                self.assertIn(b'data-client="/sockjs.js"', await get(base))
 
     async def test_files(self) -> None:
         """
@@ -816,6 +882,7 @@ class CommandTests(DirectoryMixin, TestCase):
         """
         await self.refused("option --colour not recognized", "--colour", "blue")
         await self.refused("--heartbeat-delay must be a number, not 'soon'", "--heartbeat-delay", "soon")
+        await self.refused("--sockjs-js nowhere.js: there is no such file", "--sockjs-js", "nowhere.js")
 
     async def test_badModules(self) -> None:
         """

@@ -16,10 +16,11 @@ from urllib.parse import quote, urlsplit
 from twisted.web.http import NOT_MODIFIED
 from twisted.web.server import Request
 
+from txsockjs.pages import etagOf, isKnown
 from txsockjs.service import Service
 from txsockjs.transports.answers import HTML, SCRIPTED, Answer, Leaf, cacheForAYear, confined, finishEmpty
 
-__all__ = ["IFrame"]
+__all__ = ["IFrame", "sourceOf"]
 
 _SCRIPT = """
     document.domain = document.domain;
@@ -44,9 +45,9 @@ _HOST = re.compile(r"[a-z0-9_.-]+")
 _ANYWHERE = "http: https:"
 
 
-def _source(url: str) -> str:
+def sourceOf(url: str) -> str:
     """
-    @param url: the option C{sockjs_url}.
+    @param url: where a script is, such as the option C{sockjs_url}.
 
     @return: what allows this script in a Content-Security-Policy, and as few others as can be said there.
     """
@@ -76,13 +77,12 @@ class IFrame(Leaf):
         digest = b64encode(hashlib.sha256(_SCRIPT.encode("ascii")).digest()).decode("ascii")
         self.headers = confined(
             service.origins.ancestors,
-            f"script-src 'sha256-{digest}' {_source(url)}",
+            f"script-src 'sha256-{digest}' {sourceOf(url)}",
             "connect-src 'self'",  # sockjs-client connects to no other origin from here
             "frame-src 'self'",  # htmlfile
             *SCRIPTED,
         )
-        whole = self._page + repr(self.headers).encode("ascii")
-        self._etag = b'"%s"' % hashlib.sha256(whole).hexdigest()[:32].encode("ascii")
+        self._etag = etagOf(self._page, self.headers)
 
     def answer(self, request: Request) -> Answer:
         """
@@ -90,8 +90,7 @@ class IFrame(Leaf):
         """
         cacheForAYear(request, self._clock)
         request.setHeader(b"etag", self._etag)
-        known = request.getHeader(b"if-none-match") or b""
-        if self._etag in (tag.strip().removeprefix(b"W/") for tag in known.split(b",")):
+        if isKnown(request, self._etag):
             return finishEmpty(request, NOT_MODIFIED)
         request.setHeader(b"content-type", HTML)
         return self._page

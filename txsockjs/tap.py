@@ -31,7 +31,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
-from twisted.web.resource import IResource
+from twisted.web.resource import IResource, Resource
 from twisted.web.static import File
 
 import twisted
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["CannotStart", "Options", "SockJSService", "makeService"]
 
 DEFAULT_PORT = "tcp:8081"
+
+CLIENT_PATH = "/sockjs.js"
+"""Where C{--sockjs-js} is served."""
 
 _log = Logger(namespace="txsockjs")
 
@@ -94,6 +97,17 @@ def _flag(info: OptionInfo) -> str:
     return info.name.replace("_", "-")
 
 
+def _unreadable(error: OSError) -> str:
+    """
+    @return: why a file can't be read, in words.
+    """
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, IsADirectoryError):
+        return "that is a directory, not a file"
+    return f"it can't be read: {error.strerror}"
+
+
 def _help(info: OptionInfo) -> str:
     default = "" if info.isFlag or not info.defaultText else f" [default: {info.defaultText}]"
     unit = "" if info.isFlag else f" ({info.unit})"
@@ -107,6 +121,7 @@ class Options(usage.Options):
     @ivar mounts: the services that were asked for; none stands for the demo.
     @ivar ports: descriptions of the endpoints to listen on.
     @ivar static: a directory of files, if one was given.
+    @ivar client: the text of the client that is to be served, if a file was given.
     @ivar appDir: where the user's modules are.
     @ivar settings: the options of the services, as far as they were given.
     """
@@ -125,6 +140,7 @@ class Options(usage.Options):
         self.mounts: list[Mount] = []
         self.ports: list[str] = []
         self.static: str | None = None
+        self.client: bytes | None = None
         self.appDir = os.getcwd()
         self.settings: dict[str, Any] = {}
 
@@ -158,6 +174,22 @@ class Options(usage.Options):
         Serve the files of this directory at /, beside services that have a prefix.
         """
         self.static = self._directory("static", directory)
+
+    def opt_sockjs_js(self, path: str) -> None:
+        """
+        Serve this copy of the browser's sockjs-client at /sockjs.js, for machines without internet; --sockjs-url is
+        /sockjs.js then. It is read once, at the start.
+        """
+        if not path:
+            raise usage.UsageError("--sockjs-js needs a value")
+        # At once, since twistd may go elsewhere before it serves, and may not be allowed to read it any more.
+        try:
+            with open(path, "rb") as file:
+                self.client = file.read()
+        except OSError as error:
+            raise usage.UsageError(f"--sockjs-js {path}: {_unreadable(error)}") from None
+        if not self.client.strip():
+            raise usage.UsageError(f"--sockjs-js {path}: the file is empty")
 
     def opt_app_dir(self, directory: str) -> None:
         """
@@ -209,6 +241,8 @@ class Options(usage.Options):
                 self.settings[info.name] = True if info.isFlag else self._parsed(info, given)
             elif given == "":
                 raise usage.UsageError(f"--{_flag(info)} needs a value")
+        if self.client is not None:
+            self.settings.setdefault("sockjs_url", CLIENT_PATH)
         try:
             ServiceOptions.build(self.settings)  # some values do not go together
         except ValueError as error:
@@ -216,6 +250,8 @@ class Options(usage.Options):
             raise usage.UsageError(f"--{name.replace('_', '-')} {why}") from None
         if self.static is not None and any(mount.prefix == "/" for mount in self.mounts):
             raise usage.UsageError("--static: the files and a --factory without PREFIX can't both be at /")
+        if self.client is not None and any(f"{mount.prefix}/".startswith(f"{CLIENT_PATH}/") for mount in self.mounts):
+            raise usage.UsageError(f"--sockjs-js: the file and a --factory can't both be at {CLIENT_PATH}")
 
     def _parsed(self, info: OptionInfo, text: str) -> Any:
         try:
@@ -519,9 +555,23 @@ def _site(options: Options, reactor: Any) -> SockJSMultiFactory:
     """
     @return: the site of what C{options} ask for.
     """
-    from txsockjs.factory import SockJSMultiFactory
+    from txsockjs.factory import mount
+    from txsockjs.pages import Page
+    from txsockjs.transports.answers import JAVASCRIPT
 
     root = None if options.static is None else _Files(options.static)
+    site = _services(options, reactor, root)
+    if options.client is not None:
+        site.resource = mount(site.resource, CLIENT_PATH, Page(options.client, JAVASCRIPT))
+    return site
+
+
+def _services(options: Options, reactor: Any, root: Resource | None) -> SockJSMultiFactory:
+    """
+    @return: a site of the services that C{options} name, or of the demo.
+    """
+    from txsockjs.factory import SockJSMultiFactory
+
     if not options.mounts:
         from txsockjs.demo import makeSite
 

@@ -25,7 +25,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-SHIPPED = ("*.py", "*.html", "py.typed")
+SHIPPED = ("*.py", "py.typed", "*.html", "*.css", "*.js", "*.svg")
 """
 What is installed of the directories txsockjs and twisted.
 """
@@ -152,7 +152,8 @@ class PackagingTests(SynchronousTestCase):
         with zipfile.ZipFile(wheel) as archive:
             names = {name for name in archive.namelist() if ".dist-info/" not in name}
         self.assertEqual(modules(self.source), names)
-        self.assertIn("txsockjs/demo/index.html", names)
+        self.assertIn("txsockjs/demo/static/index.html", names)
+        self.assertIn("txsockjs/demo/static/main.js", names)
         self.assertIn("txsockjs/py.typed", names)
         bin = self.environment()
         run(bin / "pip", "install", "--quiet", wheel)

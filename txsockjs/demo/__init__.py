@@ -1,24 +1,26 @@
 # -*- test-case-name: tests.test_demo -*-
 """
 What C{twistd sockjs} serves without C{--factory}: the standard test services, which public client and protocol test
-suites expect, and a page to try them by hand.
+suites expect, and a page to try them by hand, with a service of its own for the server's numbers.
 """
 
 from __future__ import annotations
 
-import html
-from importlib.resources import files
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
-from twisted.web.static import Data
 
+from txsockjs.demo.page import assets, index
 from txsockjs.demo.services import standardServices
-from txsockjs.factory import SockJSMultiFactory
+from txsockjs.demo.watch import WatchFactory
+from txsockjs.factory import SockJSMultiFactory, mount
 from txsockjs.options import Options
 
 __all__ = ["makeSite"]
+
+_WATCHERS = 200
+"""How many may watch the numbers, where there is no other limit."""
 
 
 def makeSite(reactor: IReactorTime | None = None, root: Resource | None = None, **settings: Any) -> SockJSMultiFactory:
@@ -27,7 +29,8 @@ def makeSite(reactor: IReactorTime | None = None, root: Resource | None = None, 
 
     @param reactor: where time comes from; the global reactor by default.
 
-    @param root: what answers the URLs that belong to no service; by default there is just the page at C{/}.
+    @param root: what answers the URLs that belong to no service; by default there is the page at C{/}, which brings
+        the service C{/stats} with it.
 
     @param settings: settings for all services, which yield to those that a service is there to show.
 
@@ -35,10 +38,14 @@ def makeSite(reactor: IReactorTime | None = None, root: Resource | None = None, 
     """
     options = Options.build(settings)
     site = SockJSMultiFactory(reactor=reactor, root=root)
-    for prefix, factory, own in standardServices(reactor):
-        site.addFactory(factory, prefix, options, **own)
+    services = {
+        f"/{prefix}": site.addFactory(factory, prefix, options, **own)
+        for prefix, factory, own in standardServices(reactor)
+    }
     if root is None:
-        page = files(__name__).joinpath("index.html").read_text("utf-8")
-        page = page.replace("{{sockjs_url}}", html.escape(options.sockjs_url))
-        site.resource.putChild(b"", Data(page.encode("utf-8"), "text/html; charset=UTF-8"))
+        watchers = options.max_sessions or _WATCHERS
+        site.addFactory(WatchFactory(services, reactor), "stats", options, max_sessions=watchers)
+        site.resource.putChild(b"", index(options))
+        for path, file in assets():
+            mount(site.resource, path, file)
     return site

@@ -1,0 +1,84 @@
+# -*- test-case-name: tests.test_demo -*-
+"""
+The page of the demo: C{index.html} at C{/}, and what it is made of below C{/demo}.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+from twisted.web.resource import IResource
+
+from txsockjs.iframe import sourceOf
+from txsockjs.options import Options
+from txsockjs.pages import Page
+from txsockjs.transports.answers import HTML, FixedHeaders, confined
+
+__all__ = ["assets", "index"]
+
+_FILES = files(__package__).joinpath("static")
+
+_TYPES = {
+    ".css": b"text/css; charset=UTF-8",
+    ".js": b"text/javascript; charset=UTF-8",
+    ".svg": b"image/svg+xml; charset=UTF-8",
+}
+
+
+def _elsewhere(options: Options) -> str:
+    """
+    @return: where the page may connect besides its own origin, in the words of a Content-Security-Policy.
+    """
+    if options.base_url is None:
+        return ""
+    if callable(options.base_url):
+        return " http: https: ws: wss:"
+    parts = urlsplit(options.base_url)
+    if not parts.netloc:
+        return ""
+    source = sourceOf(f"{parts.scheme}://{parts.netloc}")
+    return f" {source} {source.replace('http', 'ws', 1)}"
+
+
+def _policy(options: Options) -> FixedHeaders:
+    """
+    @return: headers by which the page can do what the client needs, and no more: scripts for jsonp-polling and forms
+        for its messages, frames for htmlfile and the transports with an iframe. All of it is of the page's own origin,
+        unless the client is told to connect elsewhere.
+    """
+    places = f"'self'{_elsewhere(options)}"
+    return (
+        *confined(
+            "'none'",
+            f"script-src {' '.join(dict.fromkeys([*places.split(), sourceOf(options.sockjs_url)]))}",
+            "style-src 'self'",
+            "img-src 'self'",
+            f"connect-src {places}",
+            f"frame-src {places}",
+            f"form-action {places}",
+            "base-uri 'none'",
+        ),
+        (b"Referrer-Policy", (b"same-origin",)),
+    )
+
+
+def index(options: Options) -> Page:
+    """
+    @return: the page, which loads the client from where the services' iframe pages do.
+    """
+    page = _FILES.joinpath("index.html").read_text("utf-8")
+    page = page.replace("{{sockjs_url}}", html.escape(options.sockjs_url))
+    return Page(page.encode("utf-8"), HTML, _policy(options))
+
+
+def assets() -> Iterator[tuple[str, IResource]]:
+    """
+    @return: the path of each file that the page needs, and the file.
+    """
+    for file in _FILES.iterdir():
+        kind = _TYPES.get(file.name[file.name.rfind(".") :])
+        if kind is not None:
+            yield f"demo/{file.name}", Page(file.read_bytes(), kind)
