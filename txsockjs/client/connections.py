@@ -6,12 +6,12 @@ The sockets of one connection: how they are opened, and that none is left behind
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakSet
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.client import URI, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
@@ -58,7 +58,7 @@ class Connections:
         @param inner: opens them.
         """
         self._inner = inner
-        self._protocols: WeakSet[Any] = WeakSet()
+        self._open: dict[ProtocolWrapper, None] = {}
         self._addresses: tuple[IAddress, IAddress] | None = None
         self._over = False
 
@@ -80,23 +80,52 @@ class Connections:
         Close every socket now, and each that may yet be opened.
         """
         self._over = True
-        for protocol in list(self._protocols):
-            protocol.transport.abortConnection()
-        self._protocols.clear()
+        for connection in list(self._open):
+            connection.abortConnection()
 
-    def opened(self, protocol: IProtocol) -> IProtocol:
+    def opened(self, connection: ProtocolWrapper) -> IProtocol:
         """
-        A socket was opened for C{protocol}.
+        A socket was opened.
+
+        @return: the protocol that it is for.
 
         @raise ConnectionAborted: when nobody wants it any more.
         """
-        transport: Any = protocol.transport  # type: ignore[attr-defined]
         if self._over:
-            transport.abortConnection()
+            connection.abortConnection()
             raise ConnectionAborted()
-        self._protocols.add(protocol)
-        self._addresses = transport.getPeer(), transport.getHost()
-        return protocol
+        self._addresses = connection.getPeer(), connection.getHost()
+        return connection.wrappedProtocol
+
+    def add(self, connection: ProtocolWrapper) -> None:
+        """
+        There is a connection.
+        """
+        self._open[connection] = None
+
+    def remove(self, connection: ProtocolWrapper) -> None:
+        """
+        It is gone.
+        """
+        self._open.pop(connection, None)
+
+
+class _Register(WrappingFactory):
+    """
+    Tells which connections there are.
+    """
+
+    noisy = False
+
+    def __init__(self, connections: Connections, factory: IProtocolFactory) -> None:
+        super().__init__(factory)
+        self._connections = connections
+
+    def registerProtocol(self, p: ProtocolWrapper) -> None:
+        self._connections.add(p)
+
+    def unregisterProtocol(self, p: ProtocolWrapper) -> None:
+        self._connections.remove(p)
 
 
 @implementer(IStreamClientEndpoint)
@@ -109,4 +138,5 @@ class _Tracked:
         return repr(self._endpoint)  # the pool shows it
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        return self._endpoint.connect(protocolFactory).addCallback(self._connections.opened)
+        connecting: Deferred[Any] = self._endpoint.connect(_Register(self._connections, protocolFactory))
+        return connecting.addCallback(self._connections.opened)

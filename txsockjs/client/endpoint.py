@@ -13,7 +13,7 @@ from typing import Any
 from urllib.request import Request
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.web.client import URI, Agent, HTTPConnectionPool
@@ -128,13 +128,25 @@ class SockJSClientEndpoint:
         attempt = _Attempt(
             self._reactor, self._url, self._options, self._headers, self._agent, self._endpointFactory, protocolFactory
         )
-        return Deferred.fromCoroutine(attempt.run())
+
+        def cancel(connecting: Deferred[IProtocol]) -> None:
+            attempt.isCancelled = True
+            running.cancel()
+
+        connecting: Deferred[IProtocol] = Deferred(cancel)
+        running = Deferred.fromCoroutine(attempt.run())
+        running.chainDeferred(connecting)
+        return connecting
 
 
 class _Attempt:
     """
     One connection, from the first request until the end.
+
+    @ivar isCancelled: whether nobody wants it any more.
     """
+
+    isCancelled = False
 
     def __init__(
         self,
@@ -175,11 +187,10 @@ class _Attempt:
         try:
             url, names = await self._explore()
             return await self._try(url, names)
-        except CancelledError:
-            self._end()
-            raise ConnectingCancelledError(self._url.address) from None
         except BaseException:
             self._end()
+            if self.isCancelled:  # what was under way may call that by another name
+                raise ConnectingCancelledError(self._url.address) from None
             raise
 
     # -- /info ----------------------------------------------------------------------------------------------------
@@ -219,7 +230,7 @@ class _Attempt:
         begun = self._reactor.seconds()
         try:
             text = await Deferred.fromCoroutine(self._get(url)).addTimeout(timeout, self._reactor)
-        except (CancelledError, CannotConnect):
+        except CannotConnect:
             raise
         except TimeoutError:
             raise CannotConnect(f"{url} was not answered within {timeout:g} seconds") from None
@@ -327,6 +338,8 @@ class _Attempt:
         """
         self._connections.abort()
         self._pool.closeCachedConnections()
+        # This may happen within a response, of which the pool will hear when it is at its end.
+        self._reactor.callLater(0, self._pool.closeCachedConnections)
         self._factory.doStop()
 
 

@@ -191,6 +191,8 @@ def describe(error: BaseException | None) -> str:
     reasons = getattr(error, "reasons", None)
     if reasons:
         return describe(reasons[0].value)
+    if error is None:
+        return "nobody knows why"
     if type(error) in (ConnectionDone, ConnectionLost):
         return "the connection was closed too early"
     if type(error).__module__.partition(".")[0] == "OpenSSL" and error.args and isinstance(error.args[0], list):

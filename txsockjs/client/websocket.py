@@ -6,6 +6,7 @@ A WebSocket as a carrier: C{websocket} and C{websocket-raw}. The only module of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
@@ -77,6 +78,15 @@ class _Socket(WebSocketClientProtocol):
         """
 
     # -- what Autobahn calls --------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """
+        Begin the handshake, without what Autobahn's adapter for Twisted looks up about the transport, which is for
+        protocols of its own.
+        """
+        with suppress(AttributeError, OSError):  # not every transport is TCP
+            self.transport.setTcpNoDelay(True)
+        self._connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
         """
