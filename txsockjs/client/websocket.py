@@ -272,7 +272,7 @@ class WebSocketCarrier:
 
     def ping(self) -> None:
         """
-        See L{txsockjs.client.session.Carrier.ping}. With SockJS framing only its heartbeats count.
+        See L{txsockjs.client.session.Carrier.ping}. With SockJS framing it is the server that has to say something.
         """
         if self._raw and self._socket is not None and self._socket.state == self._socket.STATE_OPEN and not self._full:
             self._socket.sendPing()
@@ -309,11 +309,10 @@ class WebSocketCarrier:
 
     def pinged(self, payload: bytes) -> None:
         """
-        A ping came. While the connection is full only the last one is remembered, or who pings and does not read would
-        fill the memory with pongs.
+        A ping came, which is the heartbeat of sockjs-node. While the connection is full only the last one is
+        remembered, or who pings and does not read would fill the memory with pongs.
         """
-        if self._raw:
-            self._session.alive()
+        self._session.alive()
         if self._full:
             self._unanswered = payload
         elif self._socket is not None and self._socket.state == self._socket.STATE_OPEN:
