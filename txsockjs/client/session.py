@@ -482,7 +482,8 @@ class ClientSession:
         else:
             self._finished = True
             self.carrier.abort()
-        opened.errback(CancelledError())
+        if not opened.called:  # with a refusal, which only waited for the carrier's end
+            opened.errback(CancelledError())
 
     def _silenceDue(self) -> None:
         """
