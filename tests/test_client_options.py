@@ -61,7 +61,8 @@ class ClientOptionsTests(SynchronousTestCase):
             ({"transports": "websocket"}, "a list of names"),
             ({"info_timeout": 0}, "above 0"),
             ({"heartbeat_timeout": -1}, "0 or more"),
-            ({"max_frame_size": 0}, "1 or more"),
+            ({"max_frame_size": 4095}, "4096 or more"),
+            ({"max_message_size": 0}, "1 or more"),
             ({"encoding": "klingon"}, "a text codec of Python's"),
         ):
             error = self.assertRaises(ValueError, ClientOptions.build, settings)

@@ -48,6 +48,15 @@ def _transports(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _frameSize(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < _LEAST_FRAME:
+        raise ValueError(f"must be a whole number, {_LEAST_FRAME} or more, not {value!r}")
+    return value
+
+
+_LEAST_FRAME = 4096  # xhr-streaming begins with a line of 2048 bytes
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClientOptions:
     """
@@ -129,7 +138,7 @@ class ClientOptions:
         "bytes",
         "size of the largest frame that the server may send, which is one message or many; while a frame is not whole "
         "this much is kept of it. A larger one ends the session with 1009",
-        _positive,
+        _frameSize,
         _integer,
     )
 
