@@ -7,7 +7,7 @@
 const http = require('http');
 const sockjs = require('sockjs');
 
-// With orders on standard input it runs until that is closed.
+// It does not outlive whoever has started it.
 process.stdin.on('end', () => process.exit(0));
 process.stdin.resume();
 

@@ -36,7 +36,7 @@ class Direct:
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """
-        See L{IAgentEndpointFactory.endpointForURI}.
+        See L{twisted.web.iweb.IAgentEndpointFactory.endpointForURI}.
         """
         endpoint = HostnameEndpoint(self._reactor, uri.host, uri.port)
         if uri.scheme == b"http":
@@ -64,7 +64,7 @@ class Connections:
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """
-        See L{IAgentEndpointFactory.endpointForURI}.
+        See L{twisted.web.iweb.IAgentEndpointFactory.endpointForURI}.
         """
         return _Tracked(self, self._inner.endpointForURI(uri))
 

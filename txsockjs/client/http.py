@@ -82,7 +82,7 @@ class Requests:
         self, method: bytes, url: str, headers: Mapping[bytes, bytes], body: _Bytes | None = None
     ) -> Deferred[IResponse]:
         """
-        @return: see L{IAgent.request}.
+        @return: see L{twisted.web.iweb.IAgent.request}.
         """
         every = self._headers.copy()
         for name, value in headers.items():
