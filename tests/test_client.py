@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.error import ConnectingCancelledError, ConnectionAborted, NoProtocol
 from twisted.internet.interfaces import IPushProducer, IStreamClientEndpoint
@@ -370,6 +370,46 @@ class TransportMixin:
         self.assertIsInstance(await bot.ends(reactor), ConnectionAborted)
         await self.until(lambda: bool(self.apps.last.lost))
         self.assertIsInstance(self.apps.last.lost[0].value, SessionLost)
+
+    async def test_endsAtOnce(self) -> None:
+        """
+        A protocol may close or abort as soon as it has its connection; what it wrote before a close arrives.
+        """
+
+        class Closing(Bot):
+            def connectionMade(self) -> None:
+                self.transport.write("000000")
+                self.transport.loseConnection()
+
+        class Aborting(Bot):
+            def connectionMade(self) -> None:
+                self.transport.abortConnection()
+
+        await self.serve(Counting)
+        bot = await self.open(Closing)
+        self.assertEqual((await bot.ends(reactor)).code, 1000)
+        await self.until(lambda: self.apps.last.count == 1)
+        bot = await self.open(Aborting)
+        self.assertIsInstance(await bot.ends(reactor), ConnectionAborted)
+        await self.until(lambda: bool(self.apps.last.lost))
+
+    async def test_together(self) -> None:
+        """
+        Sessions at the same time do not disturb each other, and nothing is left of them.
+        """
+
+        async def talk(number: int) -> None:
+            bot = await self.open()
+            for count in range(1, 6):
+                bot.transport.write(f"{number}-{count}")
+                await bot.gets(count, reactor)
+            self.assertEqual(bot.received, [f"{number}-{count}" for count in range(1, 6)])
+            await self.close(bot)
+
+        await self.serve()
+        await gatherResults([Deferred.fromCoroutine(talk(number)) for number in range(30)])
+        await self.idle()
+        self.assertEqual(self.stats.opened[self.transport], 30)
 
     async def test_serverAborts(self) -> None:
         """

@@ -124,6 +124,15 @@ class ParserTests(SynchronousTestCase):
                 for piece in pieces:
                     parser.feed(piece)
 
+    def test_manyLines(self) -> None:
+        """
+        Any number of lines may come, each in pieces.
+        """
+        parser = Lines(10)
+        for _ in range(100):
+            self.assertEqual(parser.feed(b"xxxxxx"), [])
+            self.assertEqual(parser.feed(b"x\n"), [b"xxxxxxx"])
+
     def test_eventsBounded(self) -> None:
         """
         The same for events, of which a comment is no part.
@@ -160,6 +169,18 @@ class ParserTests(SynchronousTestCase):
                 parser = Events(1000)
                 self.assertEqual(parser.feed(mark + end.join(lines) + end + end), [b"o", b"a\n b", b""])
                 self.assertFalse(parser.pending)
+
+    def test_cutLineEnds(self) -> None:
+        """
+        A line end of two characters that is cut in two is one, within an event as well.
+        """
+        data = b"\xef\xbb\xbfdata: a\r\ndata: b\r\n\r\ndata: c\r\n\r\n"
+        for at in range(len(data)):
+            parser = Events(1000)
+            self.assertEqual([*parser.feed(data[:at]), *parser.feed(data[at:])], [b"a\nb", b"c"])
+        parser = Events(1000)
+        frames = [frame for at in range(len(data)) for frame in parser.feed(data[at : at + 1])]
+        self.assertEqual(frames, [b"a\nb", b"c"])
 
     def test_percent(self) -> None:
         """

@@ -569,6 +569,25 @@ class EndTests(SessionCase):
         self.assertEqual(error.reason, "Nothing came from the server for 60 seconds")
         self.assertEqual((len(self.over), self.clock.getDelayedCalls()), (1, []))
 
+    def test_silentClose(self) -> None:
+        """
+        While the session is being closed, the heartbeat timeout does not count, whatever comes.
+        """
+        for closing in (True, False):
+            self.make(heartbeat_timeout=2)
+            self.begin()
+            if closing:
+                self.bot.transport.loseConnection()
+                self.turn()
+            else:
+                self.session.frame(b'c[3000,"end"]')
+            self.session.alive()
+            self.clock.pump([1] * 5)
+            self.assertNotIn("abort", self.carrier.done)
+            self.session.gone(SessionLost(1006, ""))
+            self.turn()
+            self.assertIs(type(self.bot.lost.value), SessionDone)
+
     def test_noTimeout(self) -> None:
         """
         A heartbeat timeout of 0 is none.

@@ -521,6 +521,7 @@ class EndTests(CarrierCase):
         for data in (text(b"h"), encodeFrame(PING, b"", mask=False), text(b'a["x"]')):
             self.clock.advance(9)
             self.protocol.dataReceived(data)
+        self.assertFalse(self.socket.aborted)
         self.frames()
         self.clock.advance(5)
         self.assertEqual(self.frames(), [])

@@ -380,9 +380,7 @@ class ClientSession:
         See L{txsockjs.session.Receiver.close}.
         """
         self._silence.cancel(self)
-        if self._gone is not None:
-            self._session.receiverLost(self, self._gone)
-        elif not self._finished:
+        if not self._finished:
             self._finished = True
             self.carrier.close(code, reason)
 
