@@ -93,6 +93,14 @@ class EndpointSettingsTests(SynchronousTestCase):
         for name in ("Host", "content-length", "Upgrade", "Sec-WebSocket-Key"):
             self.assertIn("set for each request", self.wrong(headers={name: "x"}))
 
+    def test_sameHeader(self) -> None:
+        """
+        A header of the user's takes the place of the client's own, and the last spelling of a name counts.
+        """
+        endpoint = SockJSClientEndpoint(Clock(), "http://h", headers={"user-agent": "me", "x-A": "1", "X-a": "2"})
+        self.assertEqual(endpoint._headers, {"user-agent": "me", "X-a": "2"})
+        self.assertRegex(SockJSClientEndpoint(Clock(), "http://h")._headers["User-Agent"], r"^txsockjs/\d")
+
     def test_url(self) -> None:
         """
         A URL that is wrong is told when the endpoint is made.
@@ -108,6 +116,7 @@ class EndpointSettingsTests(SynchronousTestCase):
         self.assertIn("endpointFactory", self.wrong(agent=agent, transports=["websocket", "xhr-polling"]))
         self.assertIn("endpointFactory", self.wrong(agent=agent, transports=["websocket-raw"]))
         self.assertIn("tlsPolicy", self.wrong(endpointFactory=Direct(clock), tlsPolicy=object()))
+        self.assertIn("tlsPolicy", self.wrong(agent=agent, tlsPolicy=object()))
         SockJSClientEndpoint(clock, "http://h", agent=agent)
         SockJSClientEndpoint(clock, "http://h", agent=agent, transports=["xhr-polling"])
         SockJSClientEndpoint(clock, "http://h", agent=agent, endpointFactory=Direct(clock), transports=["websocket"])
