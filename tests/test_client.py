@@ -22,8 +22,8 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.filepath import FilePath
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
-from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -42,7 +42,6 @@ from txsockjs.errors import SessionDone, SessionLost
 from txsockjs.factory import SockJSFactory
 from txsockjs.interfaces import ISockJSTransport
 from txsockjs.resource import SockJSResource
-from txsockjs.stats import Cause
 
 HTTP_TRANSPORTS = ["xhr-streaming", "eventsource", "xhr-polling"]
 
@@ -687,6 +686,57 @@ class EventSourceTests(TransportMixin, ServerCase):
     transport = "eventsource"
 
 
+class Proxied(Resource):
+    """
+    A service behind a proxy that refuses to upgrade, and gives streams out when they are at their end.
+    """
+
+    def __init__(self, service: SockJSResource) -> None:
+        super().__init__()
+        self.service = service
+        self.asked: list[str] = []
+
+    def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
+        name = request.path.rpartition(b"/")[2].decode("ascii")
+        self.asked.append(name)
+        if name == "websocket":
+            return Answering(502)
+        if name in ("xhr_streaming", "eventsource"):
+            return Answering(None)
+        return self.service.getChildWithDefault(path, request)
+
+
+class Forgetful(Resource):
+    """
+    A server that knows no session, so that each request opens one.
+    """
+
+    isLeaf = True
+
+    def render(self, request: Request) -> bytes:
+        if request.path.endswith(b"/info"):
+            return b"{}"
+        return b"data: o\r\n\r\n" if request.path.endswith(b"/eventsource") else b"o\n"
+
+
+class Answering(Resource):
+    """
+    Gives one answer, or none.
+    """
+
+    isLeaf = True
+
+    def __init__(self, code: int | None) -> None:
+        super().__init__()
+        self.code = code
+
+    def render(self, request: Request) -> bytes | int:
+        if self.code is None:
+            return NOT_DONE_YET
+        request.setResponseCode(self.code)
+        return b"no"
+
+
 class ChoiceTests(ServerCase):
     """
     Which transport is taken, and what is said when there is none.
@@ -785,6 +835,22 @@ class ChoiceTests(ServerCase):
         self.assertEqual(seen[0], None)
         self.assertEqual(set(seen[1:]), {b"abc"})
 
+    async def test_proxy(self) -> None:
+        """
+        Behind a proxy that refuses to upgrade and holds streams back, polling gets through.
+        """
+        service = SockJSResource(Apps(TextEcho))
+        self.addCleanup(service.stop)
+        proxied = Proxied(service)
+        await self.serveTree(proxied)
+        self.assertEqual(await self.connectTo(open_timeout=1), "xhr-polling")
+        self.assertEqual(proxied.asked[:5], ["info", "websocket", "xhr_streaming", "eventsource", "xhr"])
+        error = await self.fails(
+            self.endpoint(open_timeout=0.5, transports=["websocket", "eventsource"]).connect(Apps(Bot)),
+            TransportsFailed,
+        )
+        self.assertRegex(str(error), r"websocket: .*502.*; eventsource: did not open within 0\.\d+ seconds$")
+
     async def test_notThere(self) -> None:
         """
         Where nothing listens, the error says so in one line.
@@ -832,10 +898,8 @@ class ChoiceTests(ServerCase):
         """
         A server that has forgotten the session begins another one, which is told as a loss.
         """
-        await self.serve(disconnect_delay=0.2)
+        await self.serveTree(Forgetful())
         for name in HTTP_TRANSPORTS:
             bot = await connected(self.endpoint(transports=[name]))
-            self.site.resource._service.registry.stop()
-            self.site.resource.start()
-            self.assertIsNotNone(await bot.ends(reactor))
-        self.assertEqual(self.stats.closed[Cause.STOPPED], 3)
+            end = await bot.ends(reactor)
+            self.assertEqual((type(end), end.code, end.reason), (SessionLost, 1006, "Server lost session"))
