@@ -325,6 +325,19 @@ class ReceivingTests(CarrierCase):
         self.bot.transport.abortConnection()
         self.end()
 
+    def test_cancelledWhole(self) -> None:
+        """
+        A response that is whole already, and was not read, leads to no other request after the end.
+        """
+        self.begin(max_queued_bytes=100)
+        self.bot.transport.pauseProducing()
+        self.stream.send(b'a["%s"]\n' % (b"x" * 200))
+        self.stream.end()
+        self.turn()
+        self.agent.to("xhr_streaming").whole(200, b'a["two"]\n')
+        self.bot.transport.abortConnection()
+        self.end()
+
 
 class SendingTests(CarrierCase):
     """

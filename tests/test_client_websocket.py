@@ -356,13 +356,14 @@ class MessageTests(CarrierCase):
         """
         A binary message is refused with 1003.
         """
-        self.begin()
-        self.protocol.dataReceived(encodeFrame(BINARY, b"x", mask=False))
-        self.assertEqual(self.frames(), [(CLOSE, closePayload(1003))])
-        self.protocol.dataReceived(encodeFrame(CLOSE, closePayload(1003), mask=False))
-        self.lose()
-        error = self.end()
-        self.assertEqual((type(error), error.code), (SessionLost, 1003))
+        for raw in (False, True):
+            self.begin(raw=raw)
+            self.protocol.dataReceived(encodeFrame(BINARY, b"x", mask=False) + text(b'a["late"]'))
+            self.assertEqual(self.frames(), [(CLOSE, closePayload(1003))])
+            self.protocol.dataReceived(encodeFrame(CLOSE, closePayload(1003), mask=False))
+            self.lose()
+            error = self.end()
+            self.assertEqual((type(error), error.code, self.bot.received), (SessionLost, 1003, []))
 
     def test_tooLarge(self) -> None:
         """

@@ -196,7 +196,7 @@ def describe(error: BaseException | None) -> str:
     if type(error) in (ConnectionDone, ConnectionLost):
         return "the connection was closed too early"
     if type(error).__module__.partition(".")[0] == "OpenSSL" and error.args and isinstance(error.args[0], list):
-        return "TLS failed: " + ", ".join(str(entry[-1]) for entry in error.args[0]) if error.args[0] else "TLS failed"
+        return ": ".join(["TLS failed", *(str(entry[-1]) for entry in error.args[0])])
     text = " ".join(str(error).split())
     return text or type(error).__name__
 
@@ -379,6 +379,8 @@ class HTTPCarrier:
         The response is at its end.
         """
         self._body = None
+        if self._over:
+            return
         if error is not None or self._parser.pending:
             what = "the response ended within a frame" if error is None else describe(error)
             self._fail(SessionLost(ABNORMAL, f"{self._receiveURL} broke off: {what}"))

@@ -298,12 +298,12 @@ class WebSocketCarrier:
         """
         A text message came.
         """
-        if self._over:
+        if self._over or self._verdict is not None:
             return
         if not self._raw:
             if payload:
                 self._session.frame(payload)
-        elif self._verdict is None:
+        else:
             self._session.alive()
             self._session.messages([payload.decode("utf-8")], len(payload))  # which Autobahn has checked
 
