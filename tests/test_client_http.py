@@ -7,6 +7,7 @@ HTTP as a carrier, over an agent whose requests are answered here, under a clock
 
 from __future__ import annotations
 
+import json
 from http.cookiejar import CookieJar
 
 from hypothesis import given
@@ -528,3 +529,115 @@ class DescribeTests(SynchronousTestCase):
             (None, "nobody knows why"),
         ):
             self.assertEqual(describe(error), text)
+
+
+ACTIONS = st.sampled_from(
+    [
+        "poll",
+        "frame",
+        "frame",
+        "end",
+        "break",
+        "close frame",
+        "second opening",
+        "write",
+        "write",
+        "taken",
+        "taken",
+        "refused",
+        "unknown",
+        "pause",
+        "resume",
+        "lose",
+        "abort",
+        "turn",
+        "turn",
+        "wait",
+    ]
+)
+
+
+class AnyOrderTests(CarrierCase):
+    """
+    Whatever happens in whatever order.
+    """
+
+    @given(st.sampled_from(sorted(DIALECTS)), st.lists(ACTIONS, max_size=40))
+    def test_anyOrder(self, name: str, actions: list[str]) -> None:
+        """
+        Messages arrive in order on both sides and none is sent twice; the end is told once, and after it nothing is
+        left; after an orderly end nothing is missing.
+        """
+        self.make(name, max_queued_bytes=300)
+        pack = (
+            (lambda frame: b"data: " + frame + b"\r\n\r\n") if name == "eventsource" else (lambda frame: frame + b"\n")
+        )
+        suffix = DIALECTS[name].suffix
+        self.stream = self.agent.to(suffix).answer(200, pack(b"o"))
+        self.bot = self.successResultOf(self.session.opened)
+        pushed: list[str] = []
+        written: list[str] = []
+        atClose: int | None = None  # how many messages the server had sent before its close frame
+        streams = [self.stream]
+        for action in actions:
+            stream = streams[-1] if streams else None
+            if action in ("frame", "end", "break", "close frame", "second opening") and stream is None:
+                continue
+            if action == "poll":
+                open_ = [asked for asked in self.agent.open if asked.url.endswith(suffix)]
+                if open_:
+                    streams.append(open_[0].answer(200))
+            elif action == "frame":
+                pushed.append(f"{len(pushed)}" * 20)
+                frame = pack(b'a["%s"]' % pushed[-1].encode())
+                stream.send(frame[:7])
+                stream.send(frame[7:])
+            elif action == "end":
+                streams.pop().end()
+            elif action == "break":
+                streams.pop().end(ConnectionLost())
+            elif action == "close frame":
+                if atClose is None:
+                    atClose = len(pushed)
+                stream.send(pack(b'c[3000,"end"]'))
+            elif action == "second opening":
+                stream.send(pack(b"o"))
+            elif action == "write":
+                written.append(f"w{len(written)}")
+                self.bot.transport.write(written[-1])
+            elif action in ("taken", "refused", "unknown"):
+                for asked in self.agent.open:
+                    if asked.url.endswith("xhr_send"):
+                        asked.whole({"taken": 204, "refused": 500, "unknown": 404}[action])
+            elif action in ("pause", "resume"):
+                pausing = action == "pause"
+                (self.bot.transport.pauseProducing if pausing else self.bot.transport.resumeProducing)()
+            elif action == "lose":
+                self.bot.transport.loseConnection()
+            elif action == "abort":
+                self.bot.transport.abortConnection()
+            elif action == "turn":
+                self.turn()
+            elif action == "wait":
+                self.clock.advance(1)
+        sent = [
+            text for asked in self.agent.asked if asked.url.endswith("xhr_send") for text in json.loads(asked.written)
+        ]
+        self.assertEqual(sent, written[: len(sent)])
+        self.assertEqual(self.bot.received, pushed[: len(self.bot.received)])
+        self.bot.transport.resumeProducing()
+        self.turn()
+        self.turn()
+        # Who closes does not want what has not been taken yet.
+        byServer = self.bot.lost is not None and self.bot.lost.check(SessionDone) and "lose" not in actions
+        if byServer:
+            self.assertEqual(self.bot.received, pushed[:atClose])
+        self.bot.transport.abortConnection()
+        self.turn()
+        self.turn()
+        self.assertIsNotNone(self.bot.lost)
+        self.assertEqual(self.over, 1)
+        self.assertEqual(self.agent.open, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        for stream in streams:
+            self.assertTrue(stream.reader is None or stream.transport.lost, "a response is still read")
