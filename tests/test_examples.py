@@ -6,7 +6,8 @@ What README and the documentation show does work.
 
 A C{code-block:: python} in these files is a whole program. Each is run here, with two things changed:
 C{reactor.run} returns at once, and C{listenTCP} takes a free port of the loopback interface instead of the
-one that was asked for. Where it is a module of tests these are run.
+one that was asked for. Where it is a module of tests these are run. Programs that connect find a service at C{/echo} of
+whatever host and port they name.
 """
 
 from __future__ import annotations
@@ -23,11 +24,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
+from twisted.application.service import IService
 from twisted.internet import reactor
-from twisted.internet.defer import inlineCallbacks
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, readBody
+
+from tests.support import Apps, TextEcho
+from txsockjs.factory import SockJSMultiFactory
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -107,6 +113,47 @@ class PythonTests(TestCase):
         return ports, names
 
     @inlineCallbacks
+    def checkClient(self, block: Block) -> Any:
+        """
+        Run a program that connects, and wait until it has sent something and got it back.
+        """
+        yield deferLater(reactor, 0)  # trial has a reactor.stop of its own, from the first turn on
+        echoed: Deferred[None] = Deferred()
+
+        class Echo(TextEcho):
+            def messageReceived(self, message: str) -> None:
+                super().messageReceived(message)
+                if not echoed.called:
+                    echoed.callback(None)
+
+        site = SockJSMultiFactory()
+        site.addFactory(Apps(Echo), "echo")
+        port = reactor.listenTCP(0, site, interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.addCleanup(site.drain)
+        self.addCleanup(port.stopListening)
+        connectTCP = reactor.connectTCP  # type: ignore[attr-defined]
+        self.patch(
+            reactor,
+            "connectTCP",
+            lambda host, at, *rest, **more: connectTCP("127.0.0.1", port.getHost().port, *rest, **more),
+        )
+        stopped: Deferred[None] = Deferred()
+        self.patch(reactor, "stop", lambda: stopped.callback(None))
+        program = compile("\n" * block.line + block.text, str(block.path), "exec")
+        names: dict[str, Any] = {"__name__": "__main__"}
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            with mock.patch.object(reactor, "run"):
+                exec(program, names)
+            yield echoed.addTimeout(30, reactor)
+            if "reactor.stop()" in block.text:
+                yield stopped.addTimeout(30, reactor)
+            while not output.getvalue():
+                yield deferLater(reactor, 0.01)
+            for service in filter(IService.providedBy, list(names.values())):
+                yield maybeDeferred(service.stopService)
+
+    @inlineCallbacks
     def check(self, block: Block) -> Any:
         """
         Run a program, and its tests if it has any; or else ask each port that it opened for a page.
@@ -142,7 +189,8 @@ class PythonTests(TestCase):
 
 def _add(block: Block) -> None:
     def test(self: PythonTests) -> Any:
-        return self.check(block)
+        connects = "txsockjs.client" in block.text or "clientFromString" in block.text
+        return self.checkClient(block) if connects else self.check(block)
 
     test.__name__ = f"test_{block.name}"
     test.__doc__ = f"The program in {block.path.name}, line {block.line}, runs and serves."
@@ -179,12 +227,22 @@ class TextTests(SynchronousTestCase):
             for block in blocks(path, "console"):
                 for line in block.text.splitlines():
                     words = shlex.split(line)
+                    if "txsockjs" in words:
+                        self.checkConsole(words[words.index("txsockjs") + 1 :])
                     if "sockjs" not in words:
                         continue
                     shown += 1
                     flags = [word[2:] for word in words[words.index("sockjs") + 1 :] if word.startswith("--")]
                     self.assertEqual([], [flag for flag in flags if flag not in known], f"{path.name}: {line}")
         self.assertGreater(shown, 3)
+
+    def checkConsole(self, words: list[str]) -> None:
+        """
+        What C{python -m txsockjs} is given is understood.
+        """
+        from txsockjs.client.console import Options
+
+        Options().parseOptions(words)
 
     def test_closeCodes(self) -> None:
         """
@@ -200,6 +258,20 @@ class TextTests(SynchronousTestCase):
         text = (ROOT / "docs" / "codes.rst").read_text("utf-8")
         explained = {int(code) for code in re.findall(r"^(\d{4})  ", text, re.MULTILINE)}
         self.assertEqual(set(), {code for code in known if 1000 <= code <= 4999} - explained)
+
+    def test_clientStrings(self) -> None:
+        """
+        Each string of a client endpoint that is shown is understood.
+        """
+        shown = [
+            line.strip()
+            for block in blocks(ROOT / "docs" / "client.rst", "text")
+            for line in block.text.splitlines()
+            if line.startswith("sockjs:")
+        ]
+        self.assertGreater(len(shown), 2)
+        for description in shown:
+            clientFromString(reactor, description)
 
     def test_endpointStrings(self) -> None:
         """

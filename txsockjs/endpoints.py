@@ -1,13 +1,14 @@
 # -*- test-case-name: tests.test_endpoints -*-
 """
-Endpoint strings: C{sockjs:tcp\\:8081:heartbeat_delay=10} listens as C{tcp:8081} does, and speaks SockJS.
+Endpoint strings: C{sockjs:tcp\\:8081:heartbeat_delay=10} listens as C{tcp:8081} does, and speaks SockJS;
+C{sockjs:http\\://localhost\\:8081/echo} connects to a SockJS service.
 
 Twisted may import this module for any endpoint string, so what is heavy is imported when a C{sockjs:} string has come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -16,6 +17,7 @@ from twisted.internet.interfaces import (
     IListeningPort,
     IProtocolFactory,
     IReactorTime,
+    IStreamClientEndpointStringParserWithReactor,
     IStreamServerEndpoint,
     IStreamServerEndpointStringParser,
 )
@@ -23,10 +25,11 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 if TYPE_CHECKING:
+    from txsockjs.client import SockJSClientEndpoint
     from txsockjs.factory import SockJSFactory
     from txsockjs.options import Options
 
-__all__ = ["SockJSServerEndpoint", "SockJSServerParser"]
+__all__ = ["SockJSClientParser", "SockJSServerEndpoint", "SockJSServerParser"]
 
 
 @implementer(IPlugin, IStreamServerEndpointStringParser)
@@ -49,14 +52,7 @@ class SockJSServerParser:
 
         from txsockjs.options import Options
 
-        descriptions = list(args)
-        settings = {}
-        for name, value in options.items():
-            # A description whose own "=" is not escaped is taken for an option; the colon in its "name" tells.
-            if ":" in name:
-                descriptions.append(f"{name}={value}")
-            else:
-                settings[name] = value
+        descriptions, settings = _sorted(args, options)
         if len(descriptions) != 1:
             raise ValueError(
                 r"sockjs: takes the description of one endpoint, with its colons escaped, as in "
@@ -64,6 +60,48 @@ class SockJSServerParser:
             )
         ready = Options.fromStrings(settings)
         return SockJSServerEndpoint(serverFromString(reactor, descriptions[0]), ready, reactor=reactor)
+
+
+@implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
+class SockJSClientParser:
+    """
+    Makes client endpoints of strings.
+    """
+
+    prefix = "sockjs"
+
+    def parseStreamClient(self, reactor: Any, *args: Any, **options: Any) -> SockJSClientEndpoint:
+        """
+        @param args: the URL of the service, such as C{http://localhost:8081/echo}, and nothing else.
+
+        @param options: the options of the client, by their names in L{txsockjs.client.options.ClientOptions}.
+
+        @raise ValueError: when there is no such option, or its value is wrong, or when there is not one URL.
+        """
+        from txsockjs.client import ClientOptions, SockJSClientEndpoint
+
+        urls, settings = _sorted(args, options)
+        if len(urls) != 1:
+            raise ValueError(
+                r"sockjs: takes the URL of one service, with its colons escaped, as in "
+                rf"sockjs:http\://localhost\:8081/echo:encoding=latin-1, not {len(urls)}: {', '.join(urls) or 'none'}"
+            )
+        return SockJSClientEndpoint(reactor, urls[0], ClientOptions.fromStrings(settings))
+
+
+def _sorted(args: Sequence[str], options: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """
+    @return: what describes the other end, and the settings.
+    """
+    descriptions = list(args)
+    settings = {}
+    for name, value in options.items():
+        # A description whose own "=" is not escaped is taken for an option; the colon in its "name" tells.
+        if ":" in name:
+            descriptions.append(f"{name}={value}")
+        else:
+            settings[name] = value
+    return descriptions, settings
 
 
 @implementer(IStreamServerEndpoint)

@@ -1,6 +1,6 @@
 """
-The directive C{txsockjs-options}, every option of a service, and the role C{limit}, the name, default and unit of one,
-so that no table goes stale.
+The directives C{txsockjs-options}, every option of a service, and C{txsockjs-client-options}, every option of the
+client, and the role C{limit}, the name, default and unit of one of a service, so that no table goes stale.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+from txsockjs.client.options import CLIENT_OPTIONS
 from txsockjs.options import OPTIONS, OptionInfo
 
 
@@ -47,9 +48,21 @@ class OptionsDirective(SphinxDirective):
     Stands for the list of all options.
     """
 
+    options = OPTIONS
+    source = "txsockjs.options"
+
     def run(self) -> list[Node]:
-        self.content = StringList(list(lines(OPTIONS)), source="txsockjs.options")
+        self.content = StringList(list(lines(self.options)), source=self.source)
         return self.parse_content_to_nodes()
+
+
+class ClientOptionsDirective(OptionsDirective):
+    """
+    The same for the client.
+    """
+
+    options = CLIENT_OPTIONS
+    source = "txsockjs.client.options"
 
 
 class LimitRole(SphinxRole):
@@ -69,5 +82,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     Called by Sphinx.
     """
     app.add_directive("txsockjs-options", OptionsDirective)
+    app.add_directive("txsockjs-client-options", ClientOptionsDirective)
     app.add_role("limit", LimitRole())
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,6 +2,7 @@
 Endpoint strings that begin with C{sockjs:}.
 """
 
-from txsockjs.endpoints import SockJSServerParser
+from txsockjs.endpoints import SockJSClientParser, SockJSServerParser
 
+sockjsClient = SockJSClientParser()
 sockjsServer = SockJSServerParser()
