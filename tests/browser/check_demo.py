@@ -654,7 +654,7 @@ class ChatTests(BrowserMixin, TestCase):
         self.assertEqual((first["status"], second["status"]), ("You are here as Ada.", "You have left."))
         self.assertEqual((first["strange"], second["strange"]), (None, None))
 
-    async def test_closedWindow(self) -> None:
+    async def test_name(self) -> None:
         """
         A name is asked for, and is made to fit; the one who comes back keeps it.
         """
