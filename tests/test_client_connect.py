@@ -43,6 +43,18 @@ class CountingApps(Apps):
         self.stopped += 1
 
 
+class CutTransport(StringTransport):
+    """
+    Tells whether it was cut, rather than closed.
+    """
+
+    cut = False
+
+    def abortConnection(self) -> None:
+        self.cut = True
+        super().abortConnection()
+
+
 class Dialled:
     """
     One attempt to open a socket.
@@ -57,14 +69,14 @@ class Dialled:
     def _cancel(self, deferred) -> None:
         self.cancelled = True
 
-    def open(self) -> StringTransport:
+    def open(self) -> CutTransport:
         """
         It is open.
         """
-        protocol = self.factory.buildProtocol(None)
-        transport = StringTransport()
-        protocol.makeConnection(transport)
-        self.deferred.callback(protocol)
+        self.protocol = self.factory.buildProtocol(None)
+        transport = CutTransport()
+        self.protocol.makeConnection(transport)
+        self.deferred.callback(self.protocol)
         return transport
 
 
@@ -427,6 +439,29 @@ class LifeTests(ConnectCase):
             self.assertEqual(self.apps.built, [])
             if begin is shaking:
                 self.assertTrue(self.transport.disconnecting)
+
+    def test_ownAgent(self) -> None:
+        """
+        With the client's own agent, requests share a connection, and at the end it is cut: over TLS an orderly close
+        would wait for a server that may be gone.
+        """
+        clock, dialler = Clock(), Dialler()
+        endpoint = SockJSClientEndpoint(clock, URL, endpointFactory=dialler, transports=["xhr-streaming"])
+        connecting = endpoint.connect(Apps(Bot))
+        (dialled,) = dialler.dialled
+        transport = dialled.open()
+        self.assertTrue(transport.value().startswith(b"GET /echo/info HTTP/1.1\r\n"))
+        dialled.protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(INFO), INFO))
+        self.assertIn(b"/xhr_streaming HTTP/1.1\r\n", transport.value())
+        dialled.protocol.dataReceived(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\no\n\r\n")
+        bot = self.successResultOf(connecting)
+        self.assertFalse(transport.cut)
+        bot.transport.loseConnection()
+        clock.advance(0)
+        clock.advance(0)
+        self.assertEqual((bot.lost.value.code, transport.cut, len(dialler.dialled)), (1000, True, 1))
+        clock.advance(0)
+        self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_cookies(self) -> None:
         """
