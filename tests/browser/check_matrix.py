@@ -37,6 +37,7 @@ from twisted.web.static import File
 from tests.browser.driving import Browser, Page
 from tests.browser.matrix import (
     ALLOWED,
+    LACKING,
     LONG,
     MESSAGES,
     NO,
@@ -94,11 +95,9 @@ NOT_NAMED = "Off where origins are restricted, unless it is named."
 NO_INFO = "The browser does not show /info to the page."
 MUTE = "It opens, since a browser does not tell for which page it loads a script, but what the page sends is refused."
 REFUSED = "The service refuses it, or the browser does for the service."
-
-
 BROKEN = "Chromium does not tell that the response broke off; the page sees the close when it sends the next message."
 
-#: Those.
+#: The transports of which that is so.
 UNSEEN = ("htmlfile", "iframe-htmlfile")
 
 
@@ -398,13 +397,9 @@ class PlaceTests(MatrixMixin, TestCase):
         """
         The client does not try what it does not offer.
         """
-
-        async def lack() -> tuple[str, str]:
-            await self.refuse(page, f"{self.main.origin(self.place)}/echo", transport)
-            return "--", self.missing[transport]
-
+        await self.refuse(page, f"{self.main.origin(self.place)}/echo", transport)
         for case in self.table.rows:
-            await self.cell(case.name, transport, lack())
+            self.table.set(case.name, transport, LACKING, self.missing[transport])
 
     # -- one transport ------------------------------------------------------------------------------------------------
 
@@ -727,7 +722,7 @@ class OriginTests(MatrixMixin, TestCase):
         if not on or transport in missing:
             await self.refuse(page, url, transport, timeout=GIVE_UP)
             await page.leave()
-            return (NO, NOT_NAMED) if not on else ("--", missing[transport])
+            return (NO, NOT_NAMED) if not on else (LACKING, missing[transport])
         await self.connect(page, url, [transport], transport, timeout=SLOW)
         await self.exchange(page, MESSAGES)
         await self.finish(page)
@@ -759,7 +754,7 @@ class OriginTests(MatrixMixin, TestCase):
             return NO, MUTE
         await self.refuse(page, url, transport, timeout=GIVE_UP)
         await page.leave()
-        return ("--", missing[transport]) if transport in missing else (NO, REFUSED)
+        return (LACKING, missing[transport]) if transport in missing else (NO, REFUSED)
 
 
 class LoadTests(MatrixMixin, TestCase):
@@ -796,7 +791,7 @@ class LoadTests(MatrixMixin, TestCase):
         missing = unavailable(place)
         if transport in missing:
             await page.leave()
-            return "--", missing[transport]
+            return LACKING, missing[transport]
         # The client tries them in an order of its own, and these last.
         last = "xhr-polling" if place.worker else "jsonp-polling"
         told = await self.connect(page, f"{origin}/echo", [transport, last], transport)

@@ -18,11 +18,18 @@ __all__ = [
     "ALLOWED",
     "CASES",
     "DOCS",
+    "DOCUMENT",
+    "HEAD",
+    "LACKING",
     "LOAD",
+    "LONG",
     "MESSAGES",
     "NAMES",
+    "NO",
     "PLACES",
     "POLICIES",
+    "ROUND_TRIPS",
+    "STREAMING",
     "TRANSPORTS",
     "YES",
     "Case",
@@ -56,8 +63,8 @@ ROUND_TRIPS = {name: 3 if name.startswith("iframe-") else 1 if name == "jsonp-po
 DOCUMENT = ("iframe-eventsource", "iframe-xhr-polling", "htmlfile", "iframe-htmlfile", "jsonp-polling")
 """Those that work by the elements of a document."""
 
-YES = "yes"
-NO = "no"
+#: What a cell says: that it works, that it is refused, and that sockjs-client does not offer it.
+YES, NO, LACKING = "yes", "no", "--"
 
 
 # -- messages ---------------------------------------------------------------------------------------------------------
@@ -268,7 +275,8 @@ class Table:
         (directory / f"{self.name}.rst").write_text(f"{HEAD}\n\n{self.asText()}", "utf-8")
 
 
-HEAD = ".. Written by: TXSOCKJS_MATRIX=docs trial tests.browser.check_matrix"
+HEAD = ".. Written by: TXSOCKJS_MATRIX=docs trial tests.browser.check_matrix\n\n.. rst-class:: wide"
+"""What is above a table in its file."""
 
 
 def _twoLines(name: str) -> tuple[str, str]:
