@@ -62,7 +62,7 @@ __all__ = ["LoadTests", "OriginTests", "PlaceTests", "SilenceTests"]
 HERE = FilePath(__file__).parent()
 
 #: Seconds that one test may take.
-TIMEOUT = 300
+TIMEOUT = 900
 
 #: How many transports are tried at a time.
 AT_A_TIME = 4
@@ -75,6 +75,9 @@ SLOW = 20
 
 #: The same where one is there to be given up.
 GIVE_UP = 2
+
+#: Seconds that pages wait for anything when something is wrong already, so that it is told before long.
+HURRY = 5
 
 SERVICES = [
     "--factory=echo=txsockjs.demo.services.Echo",
@@ -252,6 +255,7 @@ class MatrixMixin:
         try:
             answer = await found
         except Exception as error:
+            self.browser.patience = HURRY
             self.wrong.append(f"{case} by {transport}: {type(error).__name__}: {str(error)[:2000]}")
             self.table.set(case, transport, "WRONG")
             return False

@@ -19,11 +19,11 @@ from tests.processes import Child, ChildFailed, findProgram
 
 __all__ = ["PATIENCE", "Browser", "Page"]
 
-#: Seconds for anything that a page waits for.
-PATIENCE = 60
+#: Seconds for anything that a page waits for, as long as nothing has gone wrong.
+PATIENCE = 30
 
 #: Seconds, beyond those, for the browser to say that a page has waited in vain.
-MARGIN = 60
+MARGIN = 30
 
 HERE = FilePath(__file__).parent()
 
@@ -31,7 +31,11 @@ HERE = FilePath(__file__).parent()
 class Browser(Child):
     """
     A browser with many pages.
+
+    @ivar patience: the seconds for anything that a page waits for.
     """
+
+    patience = PATIENCE
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -106,7 +110,7 @@ class Page:
 
         @param name: that of a connection.
         """
-        text = json.dumps({"verb": verb, "name": name, "patience": PATIENCE, **order})
+        text = json.dumps({"verb": verb, "name": name, "patience": self._browser.patience, **order})
         return json.loads(await self._browser.ask("act", page=self._number, order=text))
 
     async def openBeside(self, url: str) -> Page:
