@@ -222,9 +222,11 @@ class DemoServer:
         self.url = url
 
 
-def serverCommand(*arguments: str) -> list[str]:
+def serverCommand(*arguments: str, port: int = 0) -> list[str]:
     """
-    The command line of a C{twistd -n sockjs} on a free port of the loopback interface.
+    The command line of a C{twistd -n sockjs} on the loopback interface.
+
+    @param port: 0 for a free one.
     """
     return [
         sys.executable,
@@ -234,7 +236,7 @@ def serverCommand(*arguments: str) -> list[str]:
         "--pidfile=",
         "sockjs",
         "--port",
-        "tcp:0:interface=127.0.0.1",
+        f"tcp:{port}:interface=127.0.0.1",
         *arguments,
     ]
 

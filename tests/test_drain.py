@@ -7,19 +7,24 @@ How a site leaves: what sessions and connections get before they are gone, and h
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from unittest import skipIf
 
 from twisted.internet import reactor
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
+from tests.certificates import makeCertificate
 from tests.support import UPGRADE, Apps, MemoryConnection, SiteCase
 from tests.wire import CLOSE, HTTPClient
 from txsockjs.errors import SessionDone
@@ -688,3 +693,35 @@ class SocketTests(TestCase):
         await drained
         await poller.gone()
         self.assertEqual((site._connections, site.numPorts, [len(app.lost) for app in apps.built]), (set(), 0, [1] * 3))
+
+    async def test_silentTLS(self):
+        """
+        Over TLS, nobody waits for clients that do not look at connections which they have in stock, used or unused, to
+        close them too, as browsers do not.
+        """
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        makeCertificate(directory)
+        site = SockJSFactory(Apps(), drain_timeout=50)
+        endpoint = f"ssl:0:interface=127.0.0.1:privateKey={directory / 'k.pem'}:certKey={directory / 'c.pem'}"
+        port = await serverFromString(reactor, endpoint).listen(site)
+        context = ssl.create_default_context(cafile=str(directory / "c.pem"))
+
+        def connect(request):
+            raw = socket.create_connection(("127.0.0.1", port.getHost().port), 30)
+            client = context.wrap_socket(raw, server_hostname="localhost")
+            client.sendall(request)
+            return client, client.recv(4096) if request else b""
+
+        clients = []
+        for request in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+            client, answer = await deferToThread(connect, request)
+            self.addCleanup(client.close)
+            self.assertEqual(answer[:15], request and b"HTTP/1.1 200 OK")
+            clients.append(client)
+        self.assertEqual(len(site._connections), 2)
+        closed, drained = port.stopListening(), site.drain()
+        await closed
+        await drained.addTimeout(30, reactor)
+        for client in clients:
+            self.assertEqual(await deferToThread(client.recv, 4096), b"")

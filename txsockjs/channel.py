@@ -34,6 +34,18 @@ def _drop(data: bytes = b"") -> None:
     """
 
 
+def _finish(transport: Any) -> None:
+    """
+    Close when everything is sent, without waiting for the other side. Over TLS, Twisted waits until that has closed
+    too, but browsers have connections in stock at which they do not look.
+
+    @param transport: a transport that is being closed, with no producer.
+    """
+    below = getattr(transport, "transport", None)
+    if below is not None:
+        below.loseConnection()
+
+
 class Channel(HTTPChannel):
     """
     A connection that speaks HTTP/1.
@@ -145,6 +157,7 @@ class Channel(HTTPChannel):
             self.persistent = False
         else:
             self.loseConnection()
+            _finish(self.transport)
 
     def requestDone(self, request: Request) -> None:
         """

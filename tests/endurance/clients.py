@@ -76,10 +76,10 @@ async def _streaming(client: HTTPClient, way: _Way, path: str, ending: str) -> N
     await response.chunk()  # the prelude
     _expect(await response.chunk(), "o")
     wire = await client.connect()
-    await _send(wire, path + way.send, "ping")
+    await _send(wire, client.path + path + way.send, "ping")
     _expect(await response.chunk(), "ping")
     if ending == "server":
-        await _send(wire, path + way.send, "close")
+        await _send(wire, client.path + path + way.send, "close")
         _expect(b"".join(await response.chunks()), "Go away!")
     elif ending == "client":
         response.finish()
@@ -91,7 +91,7 @@ async def _streaming(client: HTTPClient, way: _Way, path: str, ending: str) -> N
 
 
 async def _polling(client: HTTPClient, way: _Way, path: str, ending: str) -> None:
-    wire = await client.connect()
+    wire, path = await client.connect(), client.path + path
     _expect(await (await wire.request(way.method, path + way.path)).body(), "o")
     await _send(wire, path + way.send, "ping")
     _expect(await (await wire.request(way.method, path + way.path)).body(), "ping")
