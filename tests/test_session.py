@@ -365,6 +365,38 @@ class CountTests(SessionTestCase):
         self.assertIs(self.application.cause, Cause.FAILED)
         self.assertEqual(len(self.flushLoggedErrors(Crash)), 1)
 
+    def test_exit(self):
+        """
+        So is an exception that would end a program of another kind; the reactor logs it and goes on.
+        """
+
+        def leave():
+            self.session.send("before")
+            raise SystemExit(1)
+
+        receiver = self.attach()
+        self.application.reactions["received"] = leave
+        self.session.received(["x"])
+        self.turn()
+        self.assertIs(self.application.cause, Cause.FAILED)
+        self.assertEqual(receiver.frames[-2:], [b'a["before"]', b'c[1011,"Internal error"]'])
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+
+    def test_exitAtTheEnd(self):
+        """
+        Such an exception while it is told of the end does not keep the session.
+        """
+
+        def leave():
+            raise SystemExit(1)
+
+        self.attach()
+        self.application.reactions["lost"] = leave
+        self.session.abort()
+        self.turn()
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+        self.assertEqual(len(self.registry), 0)
+
     def test_client(self):
         """
         A receiver can tell the cause, such as a client that closed its WebSocket.

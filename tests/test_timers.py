@@ -314,10 +314,13 @@ class FailureTests(SynchronousTestCase):
         self.ran.append(key)
         if key == "bad":
             raise RuntimeError("as asked")
+        if key == "worse":
+            raise SystemExit(1)  # which the reactor logs, too, and goes on
 
     def assertAllRan(self):
-        self.assertEqual(self.ran, ["good", "bad", "late"])
+        self.assertEqual(self.ran, ["good", "bad", "worse", "late"])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_deadlines(self):
@@ -325,7 +328,7 @@ class FailureTests(SynchronousTestCase):
         A deadline whose function fails is logged, and the others come.
         """
         deadlines = Deadlines(self.clock, 5, self.run_)
-        for key in ("good", "bad", "late"):
+        for key in ("good", "bad", "worse", "late"):
             deadlines.start(key)
         self.clock.advance(5)
         self.assertAllRan()
@@ -335,7 +338,7 @@ class FailureTests(SynchronousTestCase):
         So is what is to be done at the end of a turn.
         """
         turns = Turns(self.clock, self.run_)
-        for key in ("good", "bad", "late"):
+        for key in ("good", "bad", "worse", "late"):
             turns.add(key)
         self.clock.advance(0)
         self.assertAllRan()

@@ -133,7 +133,7 @@ class _Channel:
         # As in a session of its own, an exception ends this channel and no other.
         try:
             function(*args)
-        except Exception:
+        except BaseException:  # as there
             failure = Failure()
             _log.failure("the application failed; its channel is closed", failure)
             self._end(failure)
@@ -236,7 +236,7 @@ class _MultiplexProtocol(Protocol):
     def _subscribe(self, topic: str) -> None:
         try:
             channel = self._accepted(topic)
-        except Exception:
+        except BaseException:
             _log.failure("the application failed; its channel is refused")
             channel = None
         if channel is None:

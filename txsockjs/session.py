@@ -702,7 +702,7 @@ class Session:
                 deliver(message)
                 if not self._reading or self.state is not _OPEN:
                     return messages[position:]
-        except Exception:
+        except BaseException:  # the reactor logs any, and goes on
             self._failed()
         finally:
             self._entered = self._delivering = False
@@ -876,7 +876,7 @@ class Session:
         outer, self._entered = self._entered, True
         try:
             return function(*args)
-        except Exception:
+        except BaseException:  # the reactor logs any, and goes on
             self._failed()
             return None
         finally:

@@ -139,17 +139,18 @@ class Turns(Generic[K]):
         for key in waiting:
             try:
                 run(key)
-            except Exception:
+            except BaseException:
                 _failed(run, key)
 
 
 def attempt(function: Callable[[K], object], key: K) -> None:
     """
-    Call a function, so that its failure for one key is no harm to the others.
+    Call a function, so that its failure for one key is no harm to the others. That is so for any exception, as in the
+    reactor: it logs a C{SystemExit} as well, and goes on.
     """
     try:
         function(key)
-    except Exception:
+    except BaseException:
         _failed(function, key)
 
 
