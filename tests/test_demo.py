@@ -298,3 +298,23 @@ class PageTests(DemoCase):
         self.assertEqual(self.policy(base_url="/elsewhere")["connect-src"], "'self'")
         anywhere = self.policy(base_url=lambda request: "https://x.example/")["connect-src"]
         self.assertEqual(anywhere, "'self' http: https: ws: wss:")
+
+    def test_policyElsewhereHosts(self):
+        """
+        Where the URL of elsewhere has no scheme, each that a page may use is allowed; and the host stays as it is.
+        """
+        for url, expected in (
+            ("http://http.example/x", "http://http.example ws://http.example"),
+            ("https://https.example/x", "https://https.example wss://https.example"),
+            ("HTTPS://b.example/x", "https://b.example wss://b.example"),
+            ("//b.example", "http://b.example https://b.example ws://b.example wss://b.example"),
+            (
+                "//httpbin.example:81/x",
+                "http://httpbin.example:81 https://httpbin.example:81 ws://httpbin.example:81 wss://httpbin.example:81",
+            ),
+            ("https://[::1]:81/x", "https: wss:"),
+            ("//[::1]:81/x", "http: https: ws: wss:"),
+            ("https://b..example/x", "https: wss:"),
+        ):
+            for directive in ("connect-src", "frame-src", "form-action"):
+                self.assertEqual(self.policy(base_url=url)[directive], f"'self' {expected}", url)

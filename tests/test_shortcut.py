@@ -358,6 +358,20 @@ class QuickRequestTests(SynchronousTestCase):
             for value in (b"a\r\nX: y", b"a\nX: y", b"a\rX: y"):
                 self.assertNotIn(b"\nX", shortcut._headOf(200, b"OK", {b"vary": value}))
 
+    def test_longHeads(self):
+        """
+        None is kept that a client has made long; it is answered with all the same.
+        """
+        with mock.patch.dict(shortcut._heads, clear=True):
+            for size in (2000, 8000):
+                value = b"x" * size
+                for name in (b"access-control-allow-origin", b"access-control-allow-headers"):
+                    for _ in range(2):
+                        self.assertTrue(shortcut._headOf(200, b"OK", {name: value}).endswith(value + b"\r\n"))
+            self.assertEqual(shortcut._heads, {})
+            usual = shortcut._headOf(200, b"OK", {b"access-control-allow-origin": b"x" * 500})
+            self.assertEqual(list(shortcut._heads.values()), [usual])
+
 
 class Guard(Resource):
     """

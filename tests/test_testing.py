@@ -962,6 +962,17 @@ class PolicyTests(TestingCase):
             client.send("x")
             self.assertEqual(client.received, ["x"])
 
+    def test_expect(self):
+        """
+        A client that asks whether it may go on does so, by each transport.
+        """
+        for name in TRANSPORTS:
+            self.serve()
+            client = connect(self.resource, transport=name, headers={"Expect": "100-continue"})
+            self.assertEqual(client.state, "open", name)
+            client.send("hi")
+            self.assertEqual(client.received, ["hi"], name)
+
     def test_noAnswer(self):
         """
         A connection that breaks before there is an answer refuses as well.
@@ -1249,6 +1260,26 @@ class MemoryTests(SynchronousTestCase):
             self.assertEqual([answer.body for answer in found][1:], [b"", b"hello", b"", b"until the end"])
             self.assertEqual(found[0].chunks, [b"abc", b"0123456789abcdef"])
             self.assertEqual((found[0].header("a"), found[0].header("c")), ("b", None))
+
+    def test_interim(self):
+        """
+        What a server says before its answer is not the answer, in whatever pieces it comes; 101 is one.
+        """
+        interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nContent-Length: 0\r\n\r\n"
+        data = interim + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+        for size in (1, 2, 7, len(interim), 1000):
+            answer, rest = Answer(), b""
+            for at in range(0, len(data), size):
+                rest = answer.feed(rest + data[at : at + size])
+            self.assertEqual((answer.code, answer.body, answer.ended, rest), (200, b"hi", True, b""))
+            self.assertEqual((answer.header("link"), answer.header("content-length")), (None, "2"))
+        answer = Answer()
+        rest = answer.feed(interim + b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x00")
+        self.assertEqual((answer.code, answer.ended, rest), (101, True, b"\x81\x00"))
+        answer = Answer()
+        answer.feed(interim)
+        answer.cut()
+        self.assertEqual((answer.code, answer.ended), (0, False))
 
     def test_cut(self):
         """

@@ -143,19 +143,23 @@ _heads: dict[tuple[object, ...], bytes] = {}
 _MOST_HEADS = 1000
 """How many may be kept, since clients have a say in some of the headers."""
 
+_LONGEST_KEPT = 1024
+"""How many bytes one of them may have, for the same reason."""
+
 
 def _headOf(code: int, reason: bytes, fields: Mapping[bytes, bytes]) -> bytes:
     key = (code, *fields.items())
     head = _heads.get(key)
     if head is None:
-        if len(_heads) >= _MOST_HEADS:
-            _heads.clear()
         headers = Headers()  # knows how names are written, and lets nothing through that would be a line of its own
         for name, value in fields.items():
             headers.setRawHeaders(name, [value])
         lines = [b"%s: %s\r\n" % (name, value) for name, values in headers.getAllRawHeaders() for value in values]
         head = b"HTTP/1.1 %d %s\r\nServer: %s\r\n%s" % (code, reason, version, b"".join(lines))
-        _heads[key] = head
+        if len(head) <= _LONGEST_KEPT:
+            if len(_heads) >= _MOST_HEADS:
+                _heads.clear()
+            _heads[key] = head
     return head
 
 

@@ -27,6 +27,9 @@ _TYPES = {
     ".svg": b"image/svg+xml; charset=UTF-8",
 }
 
+_SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "": ("http", "https", "ws", "wss")}
+"""What the client uses where it is told to connect to a URL of a scheme, or of that of the page, whichever it is."""
+
 
 def _elsewhere(options: Options) -> str:
     """
@@ -35,12 +38,13 @@ def _elsewhere(options: Options) -> str:
     if options.base_url is None:
         return ""
     if callable(options.base_url):
-        return " http: https: ws: wss:"
+        return "".join(f" {scheme}:" for scheme in _SCHEMES[""])
     parts = urlsplit(options.base_url)
     if not parts.netloc:
         return ""
-    source = sourceOf(f"{parts.scheme}://{parts.netloc}")
-    return f" {source} {source.replace('http', 'ws', 1)}"
+    schemes = _SCHEMES.get(parts.scheme, (parts.scheme,))
+    _, isNamed, host = sourceOf(f"http://{parts.netloc}").partition("://")
+    return "".join(f" {scheme}://{host}" if isNamed else f" {scheme}:" for scheme in schemes)
 
 
 def _policy(options: Options) -> FixedHeaders:

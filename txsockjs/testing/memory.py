@@ -173,7 +173,7 @@ class Answer:
 
         @return: the rest, which is not understood yet if the answer has not ended.
         """
-        if not self.code:
+        while not self.code:
             head, end, data = data.partition(b"\r\n\r\n")
             if not end:
                 return head
@@ -198,8 +198,11 @@ class Answer:
 
     def _begin(self, head: bytes) -> None:
         first, *lines = head.split(b"\r\n")
-        self.version, code = first.split(b" ")[:2]
-        self.code = int(code)
+        version, number = first.split(b" ")[:2]
+        code = int(number)
+        if 100 <= code < 200 and code != 101:
+            return  # RFC 9110 section 15.2: an interim one, which the answer follows
+        self.version, self.code = version, code
         for line in lines:
             name, _, value = line.partition(b": ")
             self.headers.addRawHeader(name, value)
