@@ -419,6 +419,47 @@ class MessageTests(SessionCase):
         self.turn()
         self.assertIsInstance(self.bot.lost.value, HeartbeatTimeout)
 
+    def test_boundedMessages(self) -> None:
+        """
+        Messages that have few bytes, or none, are bounded by their number; those that were taken do not count.
+        """
+        for framing, feed in (
+            (RAW, lambda session: session.messages([""], 0)),
+            (TO_SERVER, lambda session: session.frame(b'a[""]')),
+        ):
+            self.make(framing, max_queued_messages=10)
+            self.session.start(5)
+            self.session.open()
+            bot = self.successResultOf(self.session.opened)
+            self.carrier.done.clear()
+            for times in (1, 2):
+                bot.transport.pauseProducing()
+                for _ in range(10):
+                    feed(self.session)
+                self.assertNotIn("pause", self.carrier.done)
+                feed(self.session)
+                self.assertEqual(self.carrier.done, ["pause"])
+                self.carrier.done.clear()
+                bot.transport.resumeProducing()
+                self.turn()
+                self.assertEqual((bot.received, self.carrier.done), ([""] * 11 * times, ["resume"]))
+                self.carrier.done.clear()
+
+    def test_boundedFrames(self) -> None:
+        """
+        So are those that come many at once.
+        """
+        self.make(max_queued_messages=10)
+        self.begin()
+        self.bot.transport.pauseProducing()
+        self.session.frame(b"a[" + b",".join([b'""'] * 10) + b"]")
+        self.assertEqual(self.carrier.done, ["start"])
+        self.session.frame(b"a[" + b",".join([b'""'] * 35) + b"]")
+        self.assertEqual(self.carrier.done, ["start", "pause"])
+        self.bot.transport.resumeProducing()
+        self.turn()
+        self.assertEqual((self.bot.received, self.carrier.done), ([""] * 45, ["start", "pause", "resume"]))
+
 
 class EndTests(SessionCase):
     """

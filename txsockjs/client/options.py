@@ -122,7 +122,8 @@ class ClientOptions:
     max_queued_messages: int = _option(
         16384,
         "messages",
-        "how many messages may wait for a server that does not take them; beyond that the session is lost with 1008",
+        "how many messages may wait for a server that does not take them; beyond that the session is lost with 1008. "
+        "Also how many may wait for a protocol that has paused its intake; beyond that no more are read",
         _positive,
         _integer,
     )

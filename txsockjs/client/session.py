@@ -254,6 +254,7 @@ class ClientSession:
         self._deaf = False
         self._quiet = False  # whether the carrier was told to read no more
         self._untaken: Deferred[None] | None = None  # fires when the last messages that came are taken
+        self._waiting = 0  # messages that are not taken; those that came at once count until the last one is
 
     def start(self, timeout: float) -> None:
         """
@@ -295,8 +296,10 @@ class ClientSession:
             return
         if taken is not None:
             self._untaken = taken
-            taken.addCallback(self._wasTaken, taken)
-        if self._deaf and not self._quiet and self._session.backlog > self.maxQueuedBytes:
+            self._waiting += len(messages)
+            taken.addCallback(self._wasTaken, taken, len(messages))
+        tooMuch = self._session.backlog > self.maxQueuedBytes or self._waiting > self.maxQueuedMessages
+        if tooMuch and self._deaf and not self._quiet:
             self._quiet = True
             self._silence.cancel(self)
             self.carrier.pauseReading()
@@ -459,7 +462,8 @@ class ClientSession:
         if self._session.state is State.OPEN:
             self._session.receiverReady(self)
 
-    def _wasTaken(self, result: None, taken: Deferred[None]) -> None:
+    def _wasTaken(self, result: None, taken: Deferred[None], count: int) -> None:
+        self._waiting -= count
         if self._untaken is taken:
             self._untaken = None
             if self._gone is not None:
