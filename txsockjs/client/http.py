@@ -26,7 +26,7 @@ from txsockjs.client.frames import Events, FrameTooLarge, Lines, Parser
 from txsockjs.client.session import ABNORMAL, ClientSession
 from txsockjs.errors import SessionLost
 
-__all__ = ["DIALECTS", "Body", "Dialect", "HTTPCarrier", "Requests", "describe"]
+__all__ = ["DIALECTS", "Body", "Dialect", "HTTPCarrier", "Requests", "describe", "discard"]
 
 TOO_LARGE = 1009
 
@@ -141,6 +141,15 @@ class Body(Protocol):
         self._received = None
         if self.transport is not None:
             self.transport.loseConnection()
+
+
+def discard(response: IResponse) -> None:
+    """
+    Close the connection of a response whose body nobody wants. An agent may have some of it already, or all.
+    """
+    body = Body(lambda data: None, lambda error: None)
+    response.deliverBody(body)
+    body.stop()
 
 
 @implementer(IBodyProducer)
@@ -406,9 +415,7 @@ class HTTPCarrier:
     def _taken(self, response: IResponse) -> None:
         self._sending = None
         if response.code not in (OK, NO_CONTENT) and not self._over:
-            self._answer = answer = Body(lambda data: None, lambda error: None)
-            response.deliverBody(answer)
-            answer.stop()
+            discard(response)
             self._wrong(b"POST", self._sendURL, response)
             return
         self._answer = answer = Body(lambda data: None, self._took)
