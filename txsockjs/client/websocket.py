@@ -19,7 +19,7 @@ from zope.interface import implementer
 from txsockjs.client.http import describe
 from txsockjs.client.session import ABNORMAL, ClientSession, ending
 from txsockjs.errors import SessionDone, SessionLost
-from txsockjs.transports.liveness import unsentBytes
+from txsockjs.liveness import unsentBytes
 
 __all__ = ["WebSocketCarrier"]
 
