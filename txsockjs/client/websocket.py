@@ -213,7 +213,6 @@ class WebSocketCarrier:
             serverConnectionDropTimeout=0,
             echoCloseCodeReason=True,
         )
-        factory.protocol = _Socket
         self._limit = limit
 
     # -- Carrier --------------------------------------------------------------------------------------------------
