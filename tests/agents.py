@@ -120,11 +120,17 @@ class Asked:
         """
         Answer it.
         """
-        self.answered = True
         response = FakeResponse(code, headers)
-        self.deferred.callback(response)
+        self.respond(response)
         response.send(*pieces)
         return response
+
+    def respond(self, response: FakeResponse) -> None:
+        """
+        Answer it with a response that may have its body already.
+        """
+        self.answered = True
+        self.deferred.callback(response)
 
     def whole(self, code: int = 200, *pieces: bytes, headers: dict[str, list[str]] | None = None) -> None:
         """

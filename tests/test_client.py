@@ -7,6 +7,9 @@ The client against our own server, over real sockets, by each transport.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -20,7 +23,7 @@ from twisted.internet.ssl import Certificate
 from twisted.internet.task import deferLater
 from twisted.protocols.basic import LineReceiver
 from twisted.python.filepath import FilePath
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -44,6 +47,36 @@ from txsockjs.interfaces import ISockJSTransport
 from txsockjs.resource import SockJSResource
 
 HTTP_TRANSPORTS = ["xhr-streaming", "eventsource", "xhr-polling"]
+
+
+LOADED = """
+import sys
+import txsockjs.client
+print("\\n".join(name for name in sys.modules if name.startswith("txsockjs")))
+"""
+
+
+class ImportTests(SynchronousTestCase):
+    """
+    What a program that is only a client loads.
+    """
+
+    def test_noServer(self) -> None:
+        """
+        The client loads nothing that serves.
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", LOADED],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        loaded = set(done.stdout.split())
+        self.assertIn("txsockjs.client.websocket", loaded)
+        serving = ("txsockjs.transports", "txsockjs.registry", "txsockjs.service", "txsockjs.resource")
+        self.assertEqual({name for name in loaded if name.startswith(serving)}, set())
 
 
 class ServerCase(TestCase):

@@ -7,6 +7,7 @@ How the client connects, over an agent whose requests are answered here, under a
 
 from __future__ import annotations
 
+import gc
 import re
 
 from twisted.internet.defer import Deferred
@@ -19,7 +20,7 @@ from twisted.web.client import ResponseNeverReceived
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from tests.agents import FakeAgent
+from tests.agents import FakeAgent, FakeResponse
 from tests.clients import Bot
 from tests.support import Apps
 from txsockjs.client import CannotConnect, SessionRefused, SockJSClientEndpoint, TransportsFailed
@@ -209,6 +210,33 @@ class InfoTests(ConnectCase):
         self.connect()
         self.agent.to("/info").whole(301, headers={"Location": ["https://example.com/echo/info"]})
         self.assertIn("answered with 301 to https://example.com/echo/info;", str(self.fails()))
+
+    def test_statusBuffered(self) -> None:
+        """
+        That holds as well with an agent that has the whole body already, however large; nothing of it is looked at.
+        """
+        for end in (None, ConnectionLost()):
+            self.connect()
+            response = FakeResponse(404)
+            response.send(b"x" * 70_000)
+            response.end(end)
+            self.agent.to("/info").respond(response)
+            self.assertIn("answered with 404; is there", str(self.fails()))
+            gc.collect()
+            self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_noInfoBuffered(self) -> None:
+        """
+        An answer of such an agent that is too large is refused too.
+        """
+        self.connect()
+        response = FakeResponse()
+        response.send(b"x" * 70_000, b"x")
+        response.end()
+        self.agent.to("/info").respond(response)
+        self.assertIn("more than 65536 bytes", str(self.fails()))
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_noInfo(self) -> None:
         """

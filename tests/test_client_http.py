@@ -183,6 +183,20 @@ class ReceivingTests(CarrierCase):
         self.clock.advance(0.1)
         self.agent.to("xhr_streaming")
 
+    def test_onlyPrelude(self) -> None:
+        """
+        So it does after a response that had nothing but the prelude.
+        """
+        self.begin()
+        self.stream.end()
+        self.turn()
+        for _ in range(3):
+            self.agent.to("xhr_streaming").whole(200, b"h" * 2048 + b"\n")
+            self.clock.advance(0.9)
+            self.assertEqual(self.agent.open, [])
+            self.clock.advance(0.1)
+        self.agent.to("xhr_streaming")
+
     def test_untold(self) -> None:
         """
         A response of HTTP/1.0 that tells no length is whole when its connection is closed.

@@ -419,6 +419,47 @@ class MessageTests(SessionCase):
         self.turn()
         self.assertIsInstance(self.bot.lost.value, HeartbeatTimeout)
 
+    def test_boundedMessages(self) -> None:
+        """
+        Messages that have few bytes, or none, are bounded by their number; those that were taken do not count.
+        """
+        for framing, feed in (
+            (RAW, lambda session: session.messages([""], 0)),
+            (TO_SERVER, lambda session: session.frame(b'a[""]')),
+        ):
+            self.make(framing, max_queued_messages=10)
+            self.session.start(5)
+            self.session.open()
+            bot = self.successResultOf(self.session.opened)
+            self.carrier.done.clear()
+            for times in (1, 2):
+                bot.transport.pauseProducing()
+                for _ in range(10):
+                    feed(self.session)
+                self.assertNotIn("pause", self.carrier.done)
+                feed(self.session)
+                self.assertEqual(self.carrier.done, ["pause"])
+                self.carrier.done.clear()
+                bot.transport.resumeProducing()
+                self.turn()
+                self.assertEqual((bot.received, self.carrier.done), ([""] * 11 * times, ["resume"]))
+                self.carrier.done.clear()
+
+    def test_boundedFrames(self) -> None:
+        """
+        So are those that come many at once.
+        """
+        self.make(max_queued_messages=10)
+        self.begin()
+        self.bot.transport.pauseProducing()
+        self.session.frame(b"a[" + b",".join([b'""'] * 10) + b"]")
+        self.assertEqual(self.carrier.done, ["start"])
+        self.session.frame(b"a[" + b",".join([b'""'] * 35) + b"]")
+        self.assertEqual(self.carrier.done, ["start", "pause"])
+        self.bot.transport.resumeProducing()
+        self.turn()
+        self.assertEqual((self.bot.received, self.carrier.done), ([""] * 45, ["start", "pause", "resume"]))
+
 
 class EndTests(SessionCase):
     """
@@ -661,6 +702,79 @@ class EndTests(SessionCase):
         self.turn()
         self.turn()
         self.assertEqual(self.bot.lost.value.reason, "broke")
+
+    def test_endWaitsBlocked(self) -> None:
+        """
+        What came before the end is delivered also when the carrier took nothing at the end: neither the write timeout
+        nor what is written meanwhile comes in between, and a carrier that is ending blocks no more.
+        """
+        for isGone in (True, False):
+            self.over.clear()
+            self.make(write_timeout=10, max_queued_bytes=100)
+            self.begin()
+            self.bot.transport.write("x" * 50)
+            self.bot.transport.pauseProducing()
+            self.session.blocked()
+            self.session.frame(b'a["one","two"]')
+            self.session.frame(b'c[3000,"end"]')
+            self.session.blocked()
+            if isGone:
+                self.session.gone(SessionLost(1006, ""))
+            self.clock.pump([10] * 20)
+            for _ in range(10):
+                self.bot.transport.write("x" * 50)
+                self.turn()
+            self.assertEqual((self.bot.received, self.bot.lost, self.carrier.sent), ([], None, []))
+            self.bot.transport.resumeProducing()
+            self.turn()
+            self.turn()
+            self.assertEqual(self.bot.received, ["one", "two"])
+            if not isGone:
+                self.session.gone(SessionLost(1006, ""))
+                self.turn()
+            error = self.bot.lost.value
+            self.assertEqual((type(error), error.code, error.reason), (SessionDone, 3000, "end"))
+            self.assertEqual((len(self.over), self.clock.getDelayedCalls()), (1, []))
+            self.assertNotIn("abort", self.carrier.done)
+
+    def test_brokenBlocked(self) -> None:
+        """
+        The same holds for a carrier that breaks without a close frame, and for a server that falls silent.
+        """
+        for silent in (False, True):
+            self.make(write_timeout=20, heartbeat_timeout=10 if silent else 0)
+            self.begin()
+            self.bot.transport.pauseProducing()
+            self.session.blocked()
+            self.session.frame(b'a["one"]')
+            if silent:
+                self.clock.pump([5, 5])
+            else:
+                self.session.gone(SessionLost(1006, "broke"))
+            self.clock.pump([10] * 10)
+            self.bot.transport.resumeProducing()
+            self.turn()
+            self.turn()
+            self.assertEqual(self.bot.received, ["one"])
+            self.assertIs(type(self.bot.lost.value), HeartbeatTimeout if silent else SessionLost)
+            self.assertEqual(self.bot.lost.value.code, 1006)
+
+    def test_goneBeforeDropped(self) -> None:
+        """
+        A carrier that ends in the turn of a close, with messages that nobody takes any more, makes a loss of it, since
+        what was written before the close is lost.
+        """
+        self.begin()
+        self.bot.transport.pauseProducing()
+        self.session.frame(b'a["one"]')
+        self.session.blocked()
+        self.bot.transport.write("last")
+        self.bot.transport.close(4000, "enough")
+        self.session.gone(SessionLost(1006, "broke"))
+        self.turn()
+        self.turn()
+        error = self.bot.lost.value
+        self.assertEqual((type(error), error.reason, self.bot.received), (SessionLost, "broke", []))
 
     def test_producer(self) -> None:
         """

@@ -494,6 +494,56 @@ class EndTests(CarrierCase):
                 self.assertEqual((type(error), error.code), (kind, code))
                 self.assertEqual(error.reason, "bye" if payload else "")
 
+    def test_bareCloseTimeout(self) -> None:
+        """
+        A server that closes the WebSocket first and then keeps the socket open is cut after the close timeout; what it
+        said stands. So does what the client said where the server broke the rules. Heartbeats are not waited for any
+        more.
+        """
+        for data, kind, code in (
+            (encodeFrame(CLOSE, closePayload(1000, "bye"), mask=False), SessionDone, 1000),
+            (encodeFrame(CLOSE, closePayload(4001, "bye"), mask=False), SessionDone, 4001),
+            (encodeFrame(CLOSE, b"", mask=False), SessionDone, 1005),
+            (encodeFrame(CLOSE, closePayload(1011, "bye"), mask=False), SessionLost, 1011),
+            (encodeFrame(TEXT, b"x", mask=False, rsv=4), SessionLost, 1002),
+            (encodeFrame(BINARY, b"x", mask=False), SessionLost, 1003),
+        ):
+            for raw in (False, True):
+                self.begin(raw=raw, close_timeout=3, heartbeat_timeout=2)
+                self.protocol.dataReceived(data)
+                self.clock.advance(2.9)
+                self.assertFalse(self.socket.aborted)
+                self.clock.advance(0.1)
+                self.assertTrue(self.socket.aborted)
+                self.lose(ConnectionLost())
+                error = self.end()
+                self.assertEqual((type(error), error.code), (kind, code))
+
+    def test_heldOpen(self) -> None:
+        """
+        A server that has closed the WebSocket does not hold it open by what it sends afterwards.
+        """
+        self.begin(close_timeout=3, heartbeat_timeout=10)
+        self.protocol.dataReceived(encodeFrame(CLOSE, closePayload(1000, "bye"), mask=False))
+        for _ in range(3):
+            self.clock.advance(1)
+            self.protocol.dataReceived(encodeFrame(PING, b"", mask=False))
+        self.assertTrue(self.socket.aborted)
+        self.lose(ConnectionLost())
+        self.assertEqual(self.end().code, 1000)
+
+    def test_closedEarly(self) -> None:
+        """
+        A close in place of the opening has its deadline too, and leaves nothing.
+        """
+        self.make(close_timeout=3)
+        self.accept(encodeFrame(CLOSE, closePayload(1000), mask=False))
+        self.clock.advance(3)
+        self.assertTrue(self.socket.aborted)
+        self.lose(ConnectionLost())
+        self.failureResultOf(self.session.opened, TransportFailed)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_broken(self) -> None:
         """
         A socket that is gone without a close is a loss.

@@ -27,9 +27,9 @@ from tests.support import Apps, Recorder, SiteCase
 from tests.wire import CLOSE, PATIENCE, PING, PONG, Cut, HTTPClient, closePayload, encodeFrame
 from txsockjs.errors import SessionDone, SessionLost
 from txsockjs.factory import SockJSFactory
+from txsockjs.liveness import unsentBytes, watchPeer
 from txsockjs.session import Session
 from txsockjs.stats import Cause
-from txsockjs.transports.liveness import unsentBytes, watchPeer
 
 try:
     from twisted.internet.ssl import Certificate, optionsForClientTLS

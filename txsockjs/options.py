@@ -25,7 +25,23 @@ from txsockjs.encoding import BASE64, LENIENT, lookupEncoding
 from txsockjs.origins import ANY, SAME, checkOrigins
 from txsockjs.proxies import checkTrustedProxies
 
-__all__ = ["IFRAME", "OPTIONS", "TRANSPORTS", "OptionInfo", "Options"]
+__all__ = [
+    "IFRAME",
+    "OPTIONS",
+    "TRANSPORTS",
+    "OptionInfo",
+    "Options",
+    "checkEncoding",
+    "checkNames",
+    "checkPositive",
+    "checkPositiveSeconds",
+    "checkSeconds",
+    "option",
+    "readInteger",
+    "readNames",
+    "readNumber",
+    "suggest",
+]
 
 TRANSPORTS = (
     "websocket",
@@ -74,14 +90,24 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 # -- how values are read from text ------------------------------------------------------------------------------------
 
 
-def _number(text: str) -> float:
+def readNumber(text: str) -> float:
+    """
+    @return: the number that a text is.
+
+    @raise ValueError: when it is none.
+    """
     try:
         return float(text)
     except ValueError:
         raise ValueError(f"must be a number, not {text!r}") from None
 
 
-def _integer(text: str) -> int:
+def readInteger(text: str) -> int:
+    """
+    @return: the whole number that a text is.
+
+    @raise ValueError: when it is none.
+    """
     try:
         return int(text)
     except ValueError:
@@ -98,16 +124,19 @@ def _boolean(text: str) -> bool:
         raise ValueError(f"must be true or false, not {text!r}") from None
 
 
-def _names(text: str) -> tuple[str, ...]:
+def readNames(text: str) -> tuple[str, ...]:
+    """
+    @return: the names in a text, which has commas between them.
+    """
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _originNames(text: str) -> str | tuple[str, ...]:
-    return text if text in (ANY, SAME) else _names(text)
+    return text if text in (ANY, SAME) else readNames(text)
 
 
 def _proxyNames(text: str) -> int | tuple[str, ...]:
-    return int(text) if text.isascii() and text.isdigit() else _names(text)
+    return int(text) if text.isascii() and text.isdigit() else readNames(text)
 
 
 def _object(text: str) -> object:
@@ -120,20 +149,35 @@ def _object(text: str) -> object:
 # -- what values are allowed; each check gives back the value as it is kept -------------------------------------------
 
 
-def _seconds(value: object) -> float:
+def checkSeconds(value: object) -> float:
+    """
+    @return: the number of seconds.
+
+    @raise ValueError: when it is none, or below 0.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
         raise ValueError(f"must be a number of seconds, 0 or more, not {value!r}")
     return value
 
 
-def _positiveSeconds(value: object) -> float:
-    seconds = _seconds(value)
+def checkPositiveSeconds(value: object) -> float:
+    """
+    @return: the number of seconds.
+
+    @raise ValueError: when it is none, or not above 0.
+    """
+    seconds = checkSeconds(value)
     if seconds == 0:
         raise ValueError("must be a number of seconds above 0")
     return seconds
 
 
-def _positive(value: object) -> int:
+def checkPositive(value: object) -> int:
+    """
+    @return: the whole number.
+
+    @raise ValueError: when it is none, or below 1.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"must be a whole number, 1 or more, not {value!r}")
     return value
@@ -145,7 +189,12 @@ def _count(value: object) -> int:
     return value
 
 
-def _nameList(value: object) -> tuple[str, ...]:
+def checkNames(value: object) -> tuple[str, ...]:
+    """
+    @return: the names, in their order.
+
+    @raise ValueError: when it is no iterable of texts, or a single text.
+    """
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise ValueError(f"must be a list of names, not {value!r}")
     names = tuple(value)
@@ -158,18 +207,18 @@ def _nameList(value: object) -> tuple[str, ...]:
 def _transports(value: object) -> tuple[str, ...] | None:
     if value is None:
         return None
-    names = _nameList(value)
+    names = checkNames(value)
     known = (*TRANSPORTS, IFRAME)
     for name in names:
         if name not in known:
-            raise ValueError(f"has no transport {name!r}{_suggest(name, known)}; there are {', '.join(known)}")
+            raise ValueError(f"has no transport {name!r}{suggest(name, known)}; there are {', '.join(known)}")
     if not set(names) - {IFRAME}:
         raise ValueError(f"must name at least one of {', '.join(TRANSPORTS)}")
     return tuple(name for name in known if name in names)
 
 
 def _headers(value: object) -> tuple[str, ...]:
-    names = tuple(name.lower() for name in _nameList(value))
+    names = tuple(name.lower() for name in checkNames(value))
     for name in names:
         if not _TOKEN.fullmatch(name):
             raise ValueError(f"has {name!r}, which is no name of a header")
@@ -224,7 +273,12 @@ def _closeReason(value: object) -> str:
     return value
 
 
-def _encoding(value: object) -> str:
+def checkEncoding(value: object) -> str:
+    """
+    @return: the name of the encoding as L{lookupEncoding} has it.
+
+    @raise ValueError: when there is none of that name.
+    """
     if not isinstance(value, str):
         raise ValueError(f"must be the name of a codec, not {value!r}")
     try:
@@ -241,7 +295,10 @@ def _headerName(value: object) -> str | None:
     return value.lower()
 
 
-def _suggest(name: str, known: Iterable[str]) -> str:
+def suggest(name: str, known: Iterable[str]) -> str:
+    """
+    @return: a question after a name that may be meant, to be put into an error; empty where none is like it.
+    """
     close = difflib.get_close_matches(name, known, 1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
@@ -257,7 +314,7 @@ class _Meta(NamedTuple):
     text: str | None
 
 
-def _option(
+def option(
     default: Any,
     unit: str,
     help: str,
@@ -266,6 +323,18 @@ def _option(
     text: str | None = None,
 ) -> Any:
     """
+    Declare one option, as a field of a dataclass.
+
+    @param default: its value when nothing is given.
+
+    @param unit: what it is counted in, or what kind of value it is.
+
+    @param help: what it does, in one sentence.
+
+    @param check: gives the value as it is kept, or raises C{ValueError}.
+
+    @param parse: reads a value from text, or raises C{ValueError}.
+
     @param text: how the default is shown, where that is not its value as text.
     """
     return field(default=default, metadata={"option": _Meta(unit, help, check, parse, text)})
@@ -277,17 +346,17 @@ class Options:
     The settings of one service. Times are in seconds, sizes in bytes.
     """
 
-    transports: tuple[str, ...] = _option(
+    transports: tuple[str, ...] = option(
         None,
         "names",
         "transports that clients may use; the URLs of all others answer 404. Where origins are restricted, htmlfile, "
         "jsonp-polling and the iframe page are on only if they are named here, the page as iframe, since browsers do "
         "not tell the origin there",
         _transports,
-        _names,
+        readNames,
         ",".join(TRANSPORTS),
     )
-    origins: str | tuple[str, ...] | Callable[[str | None, IRequest], object] = _option(
+    origins: str | tuple[str, ...] | Callable[[str | None, IRequest], object] = option(
         ANY,
         "origins",
         "which pages may use the service: * for all, same for those of its own origin, or a list such as "
@@ -296,14 +365,14 @@ class Options:
         checkOrigins,
         _originNames,
     )
-    disable_cors: bool = _option(
+    disable_cors: bool = option(
         False,
         "true or false",
         "whether to leave out the CORS headers, for a service whose pages are of its own origin",
         _onOff,
         _boolean,
     )
-    authorize: Callable[[IRequest], object] | None = _option(
+    authorize: Callable[[IRequest], object] | None = option(
         None,
         "callable",
         "asked with the request before each new session: it returns True or None to allow it, False to refuse it "
@@ -311,32 +380,36 @@ class Options:
         _callable,
         _object,
     )
-    authorize_timeout: float = _option(
+    authorize_timeout: float = option(
         30.0,
         "seconds",
         "how long authorize may take, before the request is answered with 503",
-        _positiveSeconds,
-        _number,
+        checkPositiveSeconds,
+        readNumber,
     )
-    heartbeat_delay: float = _option(
-        25.0, "seconds", "silence after which a heartbeat frame is sent; 0 switches heartbeats off", _seconds, _number
+    heartbeat_delay: float = option(
+        25.0,
+        "seconds",
+        "silence after which a heartbeat frame is sent; 0 switches heartbeats off",
+        checkSeconds,
+        readNumber,
     )
-    disconnect_delay: float = _option(
+    disconnect_delay: float = option(
         5.0,
         "seconds",
         "how long a client may be without a receiving request before its session is over, and how long a session that "
         "is over is remembered",
-        _positiveSeconds,
-        _number,
+        checkPositiveSeconds,
+        readNumber,
     )
-    response_limit: int = _option(
+    response_limit: int = option(
         131072,
         "bytes",
         "size after which a streaming response ends and the client opens the next",
-        _positive,
-        _integer,
+        checkPositive,
+        readInteger,
     )
-    cookie_needed: bool | Callable[[IRequest], str] = _option(
+    cookie_needed: bool | Callable[[IRequest], str] = option(
         False,
         "true or false",
         "whether to set the JSESSIONID cookie, for balancers that need one; in Python also a callable that is given "
@@ -344,14 +417,14 @@ class Options:
         _cookie,
         _boolean,
     )
-    sockjs_url: str = _option(
+    sockjs_url: str = option(
         "https://cdn.jsdelivr.net/npm/sockjs-client@1/dist/sockjs.min.js",
         "URL",
         "where the iframe page loads sockjs-client from; use the same version as your pages",
         _url,
         str,
     )
-    base_url: str | Callable[[IRequest], str] | None = _option(
+    base_url: str | Callable[[IRequest], str] | None = option(
         None,
         "URL",
         "where clients shall connect instead of the URL that they know, told in info; in Python also a callable that "
@@ -359,116 +432,116 @@ class Options:
         _baseURL,
         str,
     )
-    encoding: str = _option(
+    encoding: str = option(
         "utf-8",
         "name",
         "between the bytes of the wrapped protocol and the text of messages: a text codec of Python's, or base64",
-        _encoding,
+        checkEncoding,
         str,
     )
-    exposed_headers: tuple[str, ...] = _option(
-        _EXPOSED_HEADERS, "names", "headers of the first request that the application may see", _headers, _names
+    exposed_headers: tuple[str, ...] = option(
+        _EXPOSED_HEADERS, "names", "headers of the first request that the application may see", _headers, readNames
     )
-    max_queued_bytes: int = _option(
+    max_queued_bytes: int = option(
         1048576,
         "bytes",
         "how much may wait, encoded, for a client that does not take it; beyond that its session is over with 1008. "
         "Also how much may wait for a protocol that has paused its intake; beyond that sending requests get 503",
-        _positive,
-        _integer,
+        checkPositive,
+        readInteger,
     )
-    max_queued_messages: int = _option(
+    max_queued_messages: int = option(
         16384,
         "messages",
         "how many messages may wait for a client that does not take them; beyond that its session is over with 1008. "
         "Also how many a client may send in one piece; more end its session with 1009",
-        _positive,
-        _integer,
+        checkPositive,
+        readInteger,
     )
-    write_timeout: float = _option(
+    write_timeout: float = option(
         60.0,
         "seconds",
         "how long a client may take nothing of what is sent to it before its session is over; 0 for any time",
-        _seconds,
-        _number,
+        checkSeconds,
+        readNumber,
     )
-    max_message_size: int = _option(
+    max_message_size: int = option(
         131072,
         "bytes",
         "size of the largest message that a client may send, in UTF-8; a larger one ends its session with 1009",
-        _positive,
-        _integer,
+        checkPositive,
+        readInteger,
     )
-    max_body_size: int = _option(
+    max_body_size: int = option(
         1048576,
         "bytes",
         "size of the largest body that a request to a session may have; a larger one gets 413",
-        _positive,
-        _integer,
+        checkPositive,
+        readInteger,
     )
-    max_sessions: int = _option(
+    max_sessions: int = option(
         0,
         "sessions",
         "how many sessions there may be at a time; one more gets 503. 0 for any number",
         _count,
-        _integer,
+        readInteger,
     )
-    max_sessions_per_host: int = _option(
+    max_sessions_per_host: int = option(
         0,
         "sessions",
         "how many sessions there may be at a time from one address, or from one /64 network of IPv6; one more gets "
         "429. 0 for any number",
         _count,
-        _integer,
+        readInteger,
     )
-    max_session_id_length: int = _option(
+    max_session_id_length: int = option(
         128,
         "bytes",
         "length of the longest server or session part that a URL may have; others get 404",
-        _positive,
-        _integer,
+        checkPositive,
+        readInteger,
     )
-    close_timeout: float = _option(
+    close_timeout: float = option(
         5.0,
         "seconds",
         "how long the client of a closed WebSocket may take to close it too, before it is cut",
-        _positiveSeconds,
-        _number,
+        checkPositiveSeconds,
+        readNumber,
     )
-    ping_interval: float = _option(
+    ping_interval: float = option(
         25.0,
         "seconds",
         "silence of a WebSocket's client after which it is pinged; 0 switches pings off",
-        _seconds,
-        _number,
+        checkSeconds,
+        readNumber,
     )
-    pong_timeout: float = _option(
+    pong_timeout: float = option(
         20.0,
         "seconds",
         "how long the client of a WebSocket may be silent after a ping before its session is over",
-        _positiveSeconds,
-        _number,
+        checkPositiveSeconds,
+        readNumber,
     )
-    request_timeout: float = _option(
+    request_timeout: float = option(
         30.0,
         "seconds",
         "how long a request may take to arrive whole, in the sites of txsockjs, before it gets 408; of several "
         "services the longest counts",
-        _positiveSeconds,
-        _number,
+        checkPositiveSeconds,
+        readNumber,
     )
-    drain_timeout: float = _option(
+    drain_timeout: float = option(
         10.0,
         "seconds",
         "how long an orderly stop waits for clients to take what is queued, before it cuts them",
-        _seconds,
-        _number,
+        checkSeconds,
+        readNumber,
     )
-    drain_code: int = _option(
-        3000, "close code", "what sessions are closed with when the service stops", _closeCode, _integer
+    drain_code: int = option(
+        3000, "close code", "what sessions are closed with when the service stops", _closeCode, readInteger
     )
-    drain_reason: str = _option("Go away!", "text", "the reason that goes with drain_code", _closeReason, str)
-    bind_sessions: bool = _option(
+    drain_reason: str = option("Go away!", "text", "the reason that goes with drain_code", _closeReason, str)
+    bind_sessions: bool = option(
         False,
         "true or false",
         "whether all requests of a session must come from the address that opened it; those from others get 404. "
@@ -476,7 +549,7 @@ class Options:
         _onOff,
         _boolean,
     )
-    trusted_proxies: int | tuple[str, ...] | None = _option(
+    trusted_proxies: int | tuple[str, ...] | None = option(
         None,
         "networks",
         "proxies whose X-Forwarded-For or Forwarded is believed when they tell the client's address: networks such "
@@ -484,7 +557,7 @@ class Options:
         checkTrustedProxies,
         _proxyNames,
     )
-    proxy_header: str | None = _option(
+    proxy_header: str | None = option(
         None,
         "name",
         "the header that tells the client's address, such as x-forwarded-for or forwarded. Without trusted_proxies "
@@ -562,7 +635,7 @@ class Options:
         for name in base:
             if name not in _BY_NAME:
                 raise ValueError(
-                    f"there is no option {name!r}{_suggest(str(name), _BY_NAME)}; there are {', '.join(_BY_NAME)}"
+                    f"there is no option {name!r}{suggest(str(name), _BY_NAME)}; there are {', '.join(_BY_NAME)}"
                 )
         return cls(**base)
 
@@ -682,12 +755,12 @@ def _modern(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, A
             origins = modern.get("origins", base.get("origins", ANY))
             names = modern.get("transports", base.get("transports", _unlessNamed(origins)))
             modern["transports"] = [
-                name for name in _named("transports", _nameList, names) if not name.startswith("websocket")
+                name for name in _named("transports", checkNames, names) if not name.startswith("websocket")
             ]
     if "encoding" in modern and (_OLD_NAMES.keys() | {"websocket"}) & settings.keys():
         # There it named what stands in for UTF-8 where a write is none; a dict copied from then must not turn UTF-8
         # into something else.
-        encoding = _named("encoding", _encoding, modern["encoding"])
+        encoding = _named("encoding", checkEncoding, modern["encoding"])
         if encoding not in ("utf-8", BASE64) and not encoding.startswith(LENIENT):
             modern["encoding"] = LENIENT + encoding
     return modern

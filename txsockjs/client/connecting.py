@@ -23,7 +23,7 @@ from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from txsockjs.client.connections import Connections
 from txsockjs.client.errors import CannotConnect, TransportsFailed
 from txsockjs.client.frames import TO_SERVER
-from txsockjs.client.http import DIALECTS, Body, HTTPCarrier, Requests, describe
+from txsockjs.client.http import DIALECTS, Body, HTTPCarrier, Requests, describe, discard
 from txsockjs.client.options import RAW_TRANSPORT, ClientOptions
 from txsockjs.client.session import Carrier, ClientConnection, ClientSession, TransportFailed
 from txsockjs.client.urls import ServiceURL, newServerID, newSessionID
@@ -176,13 +176,12 @@ class Attempt:
 
     async def _get(self, url: str) -> bytes:
         response = await self._requests.ask(b"GET", url, {})
-        body = _Whole(response)
         if response.code != OK:
-            body.stop()
+            discard(response)
             where = response.headers.getRawHeaders(b"Location")
             to = f" to {where[0].decode('utf-8', 'replace')}" if where else ""
             raise CannotConnect(f"{url} was answered with {response.code}{to}; is there a SockJS service?")
-        return await body.text
+        return await _Whole(response).text
 
     # -- transports -----------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from txsockjs.client.frames import Events, FrameTooLarge, Lines, Parser
 from txsockjs.client.session import ABNORMAL, ClientSession
 from txsockjs.errors import SessionLost
 
-__all__ = ["DIALECTS", "Body", "Dialect", "HTTPCarrier", "Requests", "describe"]
+__all__ = ["DIALECTS", "Body", "Dialect", "HTTPCarrier", "Requests", "describe", "discard"]
 
 TOO_LARGE = 1009
 
@@ -34,7 +34,7 @@ _PIECE = 65536
 """Bytes of a body that are written at once, so that it is seen how the server takes them."""
 
 _EMPTY_DELAY = 1.0
-"""Seconds to wait after a response that had no frame: something in between answers for the server."""
+"""Seconds to wait after a response that had no frame but a prelude: something in between answers for the server."""
 
 _GRACE = 1.0
 """Seconds to wait for a close frame when the server does not know the session any more: that tells why."""
@@ -143,6 +143,15 @@ class Body(Protocol):
             self.transport.loseConnection()
 
 
+def discard(response: IResponse) -> None:
+    """
+    Close the connection of a response whose body nobody wants. An agent may have some of it already, or all.
+    """
+    body = Body(lambda data: None, lambda error: None)
+    response.deliverBody(body)
+    body.stop()
+
+
 @implementer(IBodyProducer)
 class _Bytes:
     """
@@ -201,6 +210,14 @@ def describe(error: BaseException | None) -> str:
     return text or type(error).__name__
 
 
+def _isPrelude(frame: bytes) -> bool:
+    """
+    @return: whether it is the line with which xhr-streaming begins. A heartbeat is shorter, and by xhr-polling it is
+        all that a response has.
+    """
+    return len(frame) > 1 and not frame.strip(b"h")
+
+
 class HTTPCarrier:
     """
     A L{txsockjs.client.session.Carrier}.
@@ -243,7 +260,7 @@ class HTTPCarrier:
         self._sendURL = send
         self._limit = limit
         self._parser: Parser = dialect.parser(limit)
-        self._frames = 0  # in the present response
+        self._frames = 0  # in the present response, but for its prelude
         self._receiving: Deferred[Any] | None = None  # until the response begins
         self._sending: Deferred[Any] | None = None  # likewise
         self._sent: _Bytes | None = None
@@ -371,7 +388,8 @@ class HTTPCarrier:
         for frame in frames:
             if self._over:
                 return
-            self._frames += 1
+            if not _isPrelude(frame):
+                self._frames += 1
             self._session.frame(frame)
 
     def _ended(self, error: BaseException | None) -> None:
@@ -397,9 +415,7 @@ class HTTPCarrier:
     def _taken(self, response: IResponse) -> None:
         self._sending = None
         if response.code not in (OK, NO_CONTENT) and not self._over:
-            self._answer = answer = Body(lambda data: None, lambda error: None)
-            response.deliverBody(answer)
-            answer.stop()
+            discard(response)
             self._wrong(b"POST", self._sendURL, response)
             return
         self._answer = answer = Body(lambda data: None, self._took)

@@ -14,16 +14,16 @@ from typing import Any
 
 from txsockjs.options import (
     OptionInfo,
-    _encoding,
-    _integer,
-    _nameList,
-    _names,
-    _number,
-    _option,
-    _positive,
-    _positiveSeconds,
-    _seconds,
-    _suggest,
+    checkEncoding,
+    checkNames,
+    checkPositive,
+    checkPositiveSeconds,
+    checkSeconds,
+    option,
+    readInteger,
+    readNames,
+    readNumber,
+    suggest,
 )
 
 __all__ = ["CLIENT_OPTIONS", "CLIENT_TRANSPORTS", "RAW_TRANSPORT", "ClientOptions"]
@@ -38,11 +38,11 @@ The names of all transports that the client has, in the order of preference.
 
 
 def _transports(value: object) -> tuple[str, ...]:
-    names = _nameList(value)
+    names = checkNames(value)
     for name in names:
         if name not in CLIENT_TRANSPORTS:
             known = ", ".join(CLIENT_TRANSPORTS)
-            raise ValueError(f"has no transport {name!r}{_suggest(name, CLIENT_TRANSPORTS)}; there are {known}")
+            raise ValueError(f"has no transport {name!r}{suggest(name, CLIENT_TRANSPORTS)}; there are {known}")
     if not names:
         raise ValueError(f"must name at least one of {', '.join(CLIENT_TRANSPORTS)}")
     return tuple(dict.fromkeys(names))
@@ -63,83 +63,84 @@ class ClientOptions:
     The settings of a client. Times are in seconds, sizes in bytes.
     """
 
-    transports: tuple[str, ...] = _option(
+    transports: tuple[str, ...] = option(
         CLIENT_TRANSPORTS[:-1],
         "names",
         "transports to try, in this order. websocket-raw, which speaks plain WebSocket to the service's /websocket, is "
         "tried only if it is named",
         _transports,
-        _names,
+        readNames,
     )
-    encoding: str = _option(
+    encoding: str = option(
         "utf-8",
         "name",
         "between the bytes of the protocol and the text of messages: a text codec of Python's, or base64",
-        _encoding,
+        checkEncoding,
         str,
     )
-    info_timeout: float = _option(
-        8.0, "seconds", "how long the service's /info may take to answer", _positiveSeconds, _number
+    info_timeout: float = option(
+        8.0, "seconds", "how long the service's /info may take to answer", checkPositiveSeconds, readNumber
     )
-    open_timeout: float = _option(
+    open_timeout: float = option(
         2.0,
         "seconds",
         "how long each transport has to open at least, before the next one is tried; it has longer where the round "
         "trip of /info took long",
-        _seconds,
-        _number,
+        checkSeconds,
+        readNumber,
     )
-    heartbeat_timeout: float = _option(
+    heartbeat_timeout: float = option(
         60.0,
         "seconds",
         "how long the server may send nothing, not even a heartbeat, before the session is lost; it should be more "
         "than twice the server's heartbeat delay, which is 25 by default. 0 for any time",
-        _seconds,
-        _number,
+        checkSeconds,
+        readNumber,
     )
-    write_timeout: float = _option(
+    write_timeout: float = option(
         60.0,
         "seconds",
         "how long the server may take nothing of what is sent to it before the session is lost; 0 for any time",
-        _seconds,
-        _number,
+        checkSeconds,
+        readNumber,
     )
-    close_timeout: float = _option(
+    close_timeout: float = option(
         5.0,
         "seconds",
         "how long the server of a WebSocket that is closed may take to close it too, before it is cut",
-        _positiveSeconds,
-        _number,
+        checkPositiveSeconds,
+        readNumber,
     )
-    max_queued_bytes: int = _option(
+    max_queued_bytes: int = option(
         1048576,
         "bytes",
         "how much may wait, encoded, for a server that does not take it; beyond that the session is lost with 1008. "
         "Also how much may wait for a protocol that has paused its intake; beyond that no more is read",
-        _positive,
-        _integer,
+        checkPositive,
+        readInteger,
     )
-    max_queued_messages: int = _option(
+    max_queued_messages: int = option(
         16384,
         "messages",
-        "how many messages may wait for a server that does not take them; beyond that the session is lost with 1008",
-        _positive,
-        _integer,
+        "how many messages may wait for a server that does not take them; beyond that the session is lost with 1008. "
+        "Also how many may wait for a protocol that has paused its intake; beyond that no more are read",
+        checkPositive,
+        readInteger,
     )
-    max_message_size: int = _option(
+    max_message_size: int = option(
         1048576,
         "bytes",
         "size of the largest message that the server may send, in UTF-8; a larger one ends the session with 1009",
-        _positive,
-        _integer,
+        checkPositive,
+        readInteger,
     )
-    max_frame_size: int = _option(
+    max_frame_size: int = option(
         16777216,
         "bytes",
         "size of the largest frame that the server may send, which is one message or many; while a frame is not whole "
         "this much is kept of it. A larger one ends the session with 1009",
         _frameSize,
-        _integer,
+        readInteger,
     )
 
     def __post_init__(self) -> None:
@@ -195,5 +196,5 @@ _BY_NAME = {info.name: info for info in CLIENT_OPTIONS}
 def _find(name: str) -> OptionInfo:
     info = _BY_NAME.get(name)
     if info is None:
-        raise ValueError(f"there is no option {name!r}{_suggest(str(name), _BY_NAME)}; there are {', '.join(_BY_NAME)}")
+        raise ValueError(f"there is no option {name!r}{suggest(str(name), _BY_NAME)}; there are {', '.join(_BY_NAME)}")
     return info

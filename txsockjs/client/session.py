@@ -10,7 +10,8 @@ with the same rules for what is queued, paused, delivered and told. What is the 
   2. A second C{o} means that the server has lost the session and begun another: so is it here.
   3. A close frame ends the session with its code and reason. 1000, and what applications may choose, 3000 to 4999, is
      an orderly end; any other code tells of a loss.
-  4. What came before the end is delivered before the end, also to a protocol that has paused its intake.
+  4. What came before the end is delivered before the end, also to a protocol that has paused its intake. What is
+     written meanwhile goes nowhere.
   5. A server that sends nothing for the heartbeat timeout is gone. The time does not count while nothing is read.
   6. A protocol that has paused its intake does not keep frames from being read, or a server would take the client for
      gone. Only when more waits for the protocol than may be, no more is read.
@@ -32,7 +33,7 @@ from txsockjs.client.options import ClientOptions
 from txsockjs.codec import Framing
 from txsockjs.connection import Connection
 from txsockjs.errors import MessageTooLarge, SessionDone, SessionLost
-from txsockjs.session import Session
+from txsockjs.session import Session, State
 from txsockjs.stats import Cause, Stats
 from txsockjs.timers import Deadlines, Turns
 
@@ -253,6 +254,7 @@ class ClientSession:
         self._deaf = False
         self._quiet = False  # whether the carrier was told to read no more
         self._untaken: Deferred[None] | None = None  # fires when the last messages that came are taken
+        self._waiting = 0  # messages that are not taken; those that came at once count until the last one is
 
     def start(self, timeout: float) -> None:
         """
@@ -294,8 +296,10 @@ class ClientSession:
             return
         if taken is not None:
             self._untaken = taken
-            taken.addCallback(self._wasTaken, taken)
-        if self._deaf and not self._quiet and self._session.backlog > self.maxQueuedBytes:
+            self._waiting += len(messages)
+            taken.addCallback(self._wasTaken, taken, len(messages))
+        tooMuch = self._session.backlog > self.maxQueuedBytes or self._waiting > self.maxQueuedMessages
+        if tooMuch and self._deaf and not self._quiet:
             self._quiet = True
             self._silence.cancel(self)
             self.carrier.pauseReading()
@@ -337,6 +341,7 @@ class ClientSession:
             self._verdict = verdict
             self._silence.cancel(self)
             self.carrier.finish()
+            self._unblock()
 
     def gone(self, error: Exception) -> None:
         """
@@ -349,14 +354,17 @@ class ClientSession:
         self._gone = error = self._verdict or error
         if self._connection is None:
             self._failed(error if isinstance(error, SessionRefused) else TransportFailed(str(error)))
-        elif self._untaken is None:
+        elif self._untaken is None or self._session.state is not State.OPEN:  # which drops what is not taken
             self._session.receiverLost(self, error, _causeOf(error))
+        else:
+            self._unblock()
 
     def blocked(self) -> None:
         """
         The carrier takes no more for now.
         """
-        self._session.receiverBlocked(self)
+        if not self._finished:
+            self._session.receiverBlocked(self)
 
     def ready(self) -> None:
         """
@@ -446,7 +454,16 @@ class ClientSession:
         else:
             raise WrongFrame(frame)
 
-    def _wasTaken(self, result: None, taken: Deferred[None]) -> None:
+    def _unblock(self) -> None:
+        """
+        Nothing is sent any more. What the session still writes goes nowhere, so that it ends neither for a carrier that
+        does not take it nor for too much of it, but only when what came before the end is taken.
+        """
+        if self._session.state is State.OPEN:
+            self._session.receiverReady(self)
+
+    def _wasTaken(self, result: None, taken: Deferred[None], count: int) -> None:
+        self._waiting -= count
         if self._untaken is taken:
             self._untaken = None
             if self._gone is not None:

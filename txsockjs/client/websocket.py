@@ -19,7 +19,7 @@ from zope.interface import implementer
 from txsockjs.client.http import describe
 from txsockjs.client.session import ABNORMAL, ClientSession, ending
 from txsockjs.errors import SessionDone, SessionLost
-from txsockjs.transports.liveness import unsentBytes
+from txsockjs.liveness import unsentBytes
 
 __all__ = ["WebSocketCarrier"]
 
@@ -137,6 +137,13 @@ class _Socket(WebSocketClientProtocol):
         """
         self.carrier.ponged()
 
+    def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
+        """
+        The closing handshake begins: ours, or as the answer to the server's, or since the server has broken the rules.
+        """
+        super().sendCloseFrame(code, reasonUtf8, isReply)
+        self.carrier.closing(isReply or self.failedByMe)
+
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """
         The connection is gone.
@@ -193,7 +200,7 @@ class WebSocketCarrier:
         # The handshake writes a User-Agent by itself, and the headers as they are given.
         agent = next((value for name, value in headers.items() if name.lower() == "user-agent"), "")
         others = {name: value for name, value in headers.items() if name.lower() != "user-agent"}
-        # Time is kept by us, so Autobahn's own deadlines are off, and its reactor is none.
+        # Time is kept by us (see closing), so Autobahn's own deadlines are off, and its reactor is none.
         self._factory = factory = WebSocketClientFactory(url, headers=others, useragent=agent, reactor=Clock())
         if ":" in factory.host:  # an address of IPv6, which the header Host has in brackets
             factory.host = f"[{factory.host}]"
@@ -206,7 +213,6 @@ class WebSocketCarrier:
             serverConnectionDropTimeout=0,
             echoCloseCodeReason=True,
         )
-        factory.protocol = _Socket
         self._limit = limit
 
     # -- Carrier --------------------------------------------------------------------------------------------------
@@ -343,8 +349,23 @@ class WebSocketCarrier:
         The server has sent what it must not.
         """
         if self._verdict is None and not self._over:
-            self._verdict = SessionLost(code, reason)
+            self._verdict = verdict = SessionLost(code, reason)
             self._close(code, "")
+            self._session.finish(verdict)
+
+    def closing(self, byServer: bool) -> None:
+        """
+        The closing handshake is under way: from now on it has a deadline, and the server may as well be silent.
+
+        @param byServer: whether it is what the server sent that ends the session; else the session knows already.
+        """
+        socket = self._socket
+        if socket is None or self._over:
+            return
+        if self._closing is None:
+            self._closing = self._clock.callLater(self._closeTimeout, self._closeDue)
+        if byServer:
+            self._session.finish(self._verdict or self._meaning(socket))
 
     def closed(self) -> None:
         """
@@ -387,8 +408,7 @@ class WebSocketCarrier:
             return
         if socket.state == socket.STATE_OPEN:
             socket.sendCloseFrame(code, reason.encode("utf-8", "replace") if reason else None)
-        if self._closing is None:
-            self._closing = self._clock.callLater(self._closeTimeout, self._closeDue)
+        self.closing(False)
 
     def _closeDue(self) -> None:
         self._closing = None

@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from txsockjs.codec import DecodeError
 from txsockjs.errors import MessageTooLarge, SessionLost
+from txsockjs.liveness import unsentBytes, watchPeer
 from txsockjs.service import Service
 from txsockjs.session import INTERRUPTED, Session, State
 from txsockjs.transports.admission import admit
@@ -34,7 +35,6 @@ from txsockjs.transports.answers import (
     setSessionCookie,
     sizeOf,
 )
-from txsockjs.transports.liveness import unsentBytes, watchPeer
 
 __all__ = ["SESSION_DEPTH", "Dress", "HTTPReceiver", "ReceiveLeaf", "SendLeaf", "SessionLeaf", "bodyOf"]
 

@@ -22,13 +22,13 @@ from zope.interface import implementer
 
 from txsockjs.codec import SOCKJS, DecodeError, decodeMessages, encodeText
 from txsockjs.errors import MessageTooLarge, SessionDone, SessionLost
+from txsockjs.liveness import unsentBytes, watchPeer
 from txsockjs.service import Service
 from txsockjs.session import Session
 from txsockjs.stats import Cause
 from txsockjs.timers import Deadlines
 from txsockjs.transports.direct import writeNow
 from txsockjs.transports.frames import NO_CODE, closeFrame, takeClose, takeText, textFrame
-from txsockjs.transports.liveness import unsentBytes, watchPeer
 
 __all__ = ["Engine", "RawSocketReceiver", "SharedBySockets", "SocketReceiver"]
 
