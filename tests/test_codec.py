@@ -32,6 +32,7 @@ from txsockjs.codec import (
     decodeMessages,
     encodeMessage,
     encodeText,
+    onceForAll,
     quote,
 )
 from txsockjs.options import Options
@@ -644,3 +645,25 @@ class ErrorTests(SynchronousTestCase):
             self.assertIsInstance(error, DecodeError)
             self.assertIsInstance(error, ValueError)
             self.assertEqual(str(error), text)
+
+
+class OnceForAllTests(SynchronousTestCase):
+    """
+    L{onceForAll}.
+    """
+
+    def test_sameOneAgain(self):
+        """
+        The object that came last is not dressed again, whoever asks; any other one is, be it equal to that or not.
+        """
+        seen = []
+
+        def dress(text):
+            seen.append(text)
+            return b"<" + text + b">"
+
+        dressed = onceForAll(dress)
+        one, equal, other = bytes([120, 121]), bytes([120, 121]), b""
+        answers = [dressed(text) for text in (one, one, one, equal, other, other, one)]
+        self.assertEqual(answers, [b"<xy>"] * 4 + [b"<>"] * 2 + [b"<xy>"])
+        self.assertEqual([id(text) for text in seen], [id(one), id(equal), id(other), id(one)])
