@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.tcp import Server
 
 __all__ = ["unsentBytes", "watchPeer"]
 
@@ -27,7 +28,7 @@ def unsentBytes(transport: Any) -> int:
     @return: how many bytes the peer has yet to take: those that wait in Twisted and, where the platform tells, those
         in the kernel. 0 where there is no socket to ask, so that it never seems to shrink.
     """
-    descriptor = _descriptorBelow(transport)
+    descriptor = transport if type(transport) is Server else _descriptorBelow(transport)
     if descriptor is None:
         return 0
     waiting: int = len(descriptor.dataBuffer) - descriptor.offset + descriptor._tempDataLen
@@ -68,7 +69,10 @@ else:
     import termios
 
     def _inKernel(descriptor: FileDescriptor) -> int:
-        with suppress(OSError, ValueError):  # it may be gone
-            answer = fcntl.ioctl(descriptor.fileno(), termios.TIOCOUTQ, bytes(4))
-            return int.from_bytes(answer, sys.byteorder)
-        return 0
+        try:
+            answer = fcntl.ioctl(descriptor.fileno(), termios.TIOCOUTQ, _ROOM)
+        except (OSError, ValueError):  # it may be gone
+            return 0
+        return int.from_bytes(answer, sys.byteorder)
+
+    _ROOM = bytes(4)
