@@ -24,7 +24,7 @@ __all__ = ["GRAIN", "Deadlines", "Turns", "attempt", "chooseClock"]
 
 _log = Logger()
 
-GRAIN = 0.1
+GRAIN = 0.25
 """Seconds by which a deadline may be late at most, so that others come due with it."""
 
 K = TypeVar("K", bound=Hashable)
