@@ -14,16 +14,7 @@
 // them; `dialogs`, how many there were; `hosts`, who was asked for anything.
 "use strict";
 
-const { chromium } = require("playwright-core");
-
-// Quiet: this browser shall talk to nobody but the servers of the check.
-const ARGUMENTS = [
-  "--disable-gpu",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
+const launch = require("./launch.js");
 
 // Runs in each frame before anything else there.
 function watch() {
@@ -366,11 +357,7 @@ async function main() {
   let input = "";
   for await (const chunk of process.stdin) input += chunk;
   const job = JSON.parse(input);
-  const browser = await chromium.launch({
-    executablePath: job.browser,
-    // The browser refuses to run for the superuser inside its sandbox.
-    args: process.getuid() === 0 ? [...ARGUMENTS, "--no-sandbox"] : ARGUMENTS,
-  });
+  const browser = await launch(job.browser);
   const answer = { errors: [], dialogs: 0, hosts: [], read: [] };
   const pages = [];
   try {

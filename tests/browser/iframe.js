@@ -12,16 +12,7 @@
 // Content-Security-Policy, errors on the console, exceptions.
 "use strict";
 
-const { chromium } = require("playwright-core");
-
-// Quiet: this browser shall talk to nobody but the servers of the check.
-const ARGUMENTS = [
-  "--disable-gpu",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
+const launch = require("./launch.js");
 
 // Runs in each frame before anything else there.
 function watch() {
@@ -76,11 +67,7 @@ async function main() {
   let input = "";
   for await (const chunk of process.stdin) input += chunk;
   const job = JSON.parse(input);
-  const browser = await chromium.launch({
-    executablePath: job.browser,
-    // The browser refuses to run for the superuser inside its sandbox.
-    args: process.getuid() === 0 ? [...ARGUMENTS, "--no-sandbox"] : ARGUMENTS,
-  });
+  const browser = await launch(job.browser);
   try {
     const visits = [];
     for (const order of job.visits) visits.push(await visit(browser, order, job.patience));

@@ -17,16 +17,7 @@
 "use strict";
 
 const readline = require("readline");
-const { chromium } = require("playwright-core");
-
-// Quiet: this browser shall talk to nobody but the servers of the check.
-const ARGUMENTS = [
-  "--disable-gpu",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
+const launch = require("./launch.js");
 
 let browser = null;
 const pages = [];
@@ -44,10 +35,7 @@ async function enter(context, complaints, url) {
 
 const verbs = {
   async launch({ browser: path, trust }) {
-    const args = [...ARGUMENTS, `--ignore-certificate-errors-spki-list=${trust}`];
-    // The browser refuses to run for the superuser inside its sandbox.
-    if (process.getuid() === 0) args.push("--no-sandbox");
-    browser = await chromium.launch({ executablePath: path, args });
+    browser = await launch(path, `--ignore-certificate-errors-spki-list=${trust}`);
     return browser.version();
   },
 
