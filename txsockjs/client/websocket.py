@@ -5,7 +5,7 @@ A WebSocket as a carrier: C{websocket} and C{websocket-raw}. The only module of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +20,7 @@ from txsockjs.client.http import describe
 from txsockjs.client.session import ABNORMAL, ClientSession, ending
 from txsockjs.errors import SessionDone, SessionLost
 from txsockjs.liveness import unsentBytes
+from txsockjs.silence import Silent
 
 __all__ = ["WebSocketCarrier"]
 
@@ -36,25 +37,13 @@ _MOST_FRAGMENTS = 65536
 """Fragments that a message may have."""
 
 
-class _Silent:
-    """
-    Takes the place of Autobahn's logger: what goes wrong ends the session, and is told there.
-    """
-
-    def __getattr__(self, level: str) -> Callable[..., None]:
-        return self._drop
-
-    def _drop(self, *args: object, **kwargs: object) -> None:
-        pass
-
-
 @implementer(IPushProducer)
 class _Socket(WebSocketClientProtocol):
     """
     One WebSocket.
     """
 
-    log = _Silent()
+    log = Silent()
     carrier: WebSocketCarrier
     limit: int
 
@@ -204,7 +193,7 @@ class WebSocketCarrier:
         self._factory = factory = WebSocketClientFactory(url, headers=others, useragent=agent, reactor=Clock())
         if ":" in factory.host:  # an address of IPv6, which the header Host has in brackets
             factory.host = f"[{factory.host}]"
-        factory.log = _Silent()
+        factory.log = Silent()
         factory.noisy = False
         factory.setProtocolOptions(
             failByDrop=False,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
@@ -26,6 +26,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from txsockjs.codec import RAW, SOCKJS, DecodeError, Framing
 from txsockjs.errors import SessionDone, SessionLost
 from txsockjs.service import Service
+from txsockjs.silence import Silent
 from txsockjs.stats import Cause
 from txsockjs.transports.admission import admit
 from txsockjs.transports.answers import Answer, Leaf, isTooLarge, plainText, refuseBody, refuseOrigin
@@ -52,18 +53,6 @@ _ESCAPED = 6
 """How many bytes JSON may need for one of a message: a control character is C{\\u0000}."""
 
 
-class _Silent:
-    """
-    Takes the place of Autobahn's logger, which reports every frame, and warns of what clients do wrong.
-    """
-
-    def __getattr__(self, level: str) -> Callable[..., None]:
-        return self._drop
-
-    def _drop(self, *args: object, **kwargs: object) -> None:
-        pass
-
-
 class _Engine(WebSocketServerProtocol):
     """
     Autobahn's part of a WebSocket. It is a L{txsockjs.transports.socket.Engine}.
@@ -72,7 +61,7 @@ class _Engine(WebSocketServerProtocol):
     between two.
     """
 
-    log = _Silent()
+    log = Silent()
     CONFIG_ATTRS: ClassVar[Sequence[str]] = ()  # what Autobahn would copy into each instance is set below, once
     peer = ""  # Autobahn's name for it, for a log that is not written
     websocket_version = int(_VERSION)
@@ -238,7 +227,7 @@ class _EngineFactory(WebSocketServerFactory):
     What Autobahn wants its protocols to have.
     """
 
-    log = _Silent()
+    log = Silent()
 
     def __init__(self, clock: IReactorTime) -> None:
         super().__init__(server="", reactor=clock)
