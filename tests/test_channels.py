@@ -151,7 +151,7 @@ class MembershipTests(SynchronousTestCase):
         """
         A protocol stands for its transport.
         """
-        link, one = connectLink()
+        _, one = connectLink()
         protocol = Protocol()
         protocol.transport = one
         self.channels.subscribe(protocol, "a")
