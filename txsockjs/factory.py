@@ -192,6 +192,13 @@ class _ServiceSite(Site):
         if self.numPorts:
             factory.doStart()
 
+    @property
+    def services(self) -> dict[str, SockJSResource]:
+        """
+        The services, by their paths, such as C{/echo}.
+        """
+        return {"/" + b"/".join(way).decode("utf-8", "replace"): each for way, each in self._places.items()}
+
     # -- for its connections --------------------------------------------------------------------------------------
 
     def limitFor(self, uri: bytes) -> int | None:
