@@ -437,6 +437,8 @@ class StopTests(SiteCase):
         self.clock.advance(5)  # the client of the WebSocket does not answer
         self.assertTrue(socket.transport.aborted)
         self.assertEqual([len(app.lost) for app in self.apps.built], [1, 1, 1])
+        self.assertEqual(self.post("/a/3/xhr_send", "x").code, 503)
+        self.resource.start()
         self.assertEqual(self.post("/a/3/xhr_send", "x").code, 404)
 
     def test_noDelayedCalls(self):
