@@ -128,9 +128,17 @@ class DirectoryMixin:
             path = self.directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(textwrap.dedent(text))
-        before, path = set(sys.modules), list(sys.path)
-        self.addCleanup(lambda: [sys.modules.pop(name) for name in set(sys.modules) - before])  # type: ignore[attr-defined]
-        self.patch(sys, "path", path)  # type: ignore[attr-defined]
+        self.addCleanup(self.forget)  # type: ignore[attr-defined]
+        self.patch(sys, "path", list(sys.path))  # type: ignore[attr-defined]
+
+    def forget(self) -> None:
+        """
+        Forget the user's modules, and no others: one of ours that is imported twice has classes of its own each time.
+        """
+        names = {Path(name).parts[0].removesuffix(".py") for name in MODULES}
+        for name in list(sys.modules):
+            if name.partition(".")[0] in names:
+                del sys.modules[name]
 
 
 class OptionsTests(DirectoryMixin, SynchronousTestCase):
