@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
@@ -89,8 +90,10 @@ class _Info(Leaf):
         transports = [name for name in TRANSPORTS if name in options.transports]
         if len(transports) < len(TRANSPORTS):
             facts["transports"] = transports
-        if options.base_url is not None:
-            facts["base_url"] = options.base_url(request) if callable(options.base_url) else options.base_url
+        service = b"/".join(request.prepath[:-1]).decode("utf-8", "replace")
+        base = options.baseURLOf(request, quote(service))
+        if base is not None:
+            facts["base_url"] = base
         return facts
 
 

@@ -191,7 +191,7 @@ class SessionLeaf(Leaf):
         """
         Set the cookie on every answer, and answer a preflight.
         """
-        setSessionCookie(request, self._service.options.cookie_needed)
+        setSessionCookie(request, self._service.options)
         return super().render(request)
 
     def answer(self, request: Request) -> Answer:
