@@ -32,7 +32,9 @@ from txsockjs.values import (
     checkNames,
     checkPositive,
     checkPositiveSeconds,
+    checkProcessName,
     checkSeconds,
+    checkTemplate,
     checkTruth,
     checkURL,
     readBoolean,
@@ -91,6 +93,10 @@ _EXPOSED_HEADERS = (
     "x-ssl",
 )
 
+_PROCESS = "process"
+_URL_FIELDS = (_PROCESS, "service")
+"""What may stand between braces in C{base_url}."""
+
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
@@ -127,7 +133,11 @@ def _cookie(value: object) -> bool | Callable[[IRequest], str]:
 
 
 def _baseURL(value: object) -> str | Callable[[IRequest], str] | None:
-    return value if value is None or callable(value) else checkURL(value)
+    if value is None or callable(value):
+        return value
+    url = checkURL(value)
+    checkTemplate(url, _URL_FIELDS)
+    return url
 
 
 # -- the options themselves -------------------------------------------------------------------------------------------
@@ -244,6 +254,15 @@ class Options:
         _cookie,
         readBoolean,
     )
+    process_name: str | None = option(
+        None,
+        "name",
+        "what this process is called among those of the service, by letters, digits, - and _: a balancer finds it, and "
+        "a dot, at the beginning of the JSESSIONID cookie where cookie_needed is on, and base_url may have it as "
+        "{process}",
+        checkProcessName,
+        str,
+    )
     sockjs_url: str = option(
         "https://cdn.jsdelivr.net/npm/sockjs-client@1/dist/sockjs.min.js",
         "URL",
@@ -254,8 +273,9 @@ class Options:
     base_url: str | Callable[[IRequest], str] | None = option(
         None,
         "URL",
-        "where clients shall connect instead of the URL that they know, told in info; in Python also a callable that "
-        "is given the request",
+        "where clients shall connect instead of the URL that they know, told in info; {process} in it stands for "
+        "process_name, and {service} for the path of the service without its first slash. In Python also a callable "
+        "that is given the request",
         _baseURL,
         str,
     )
@@ -403,6 +423,9 @@ class Options:
         if self.transports is None:
             object.__setattr__(self, "transports", _unlessNamed(self.origins))
         self._checkSecrets()
+        if self.process_name is None and isinstance(self.base_url, str):
+            if _PROCESS in checkTemplate(self.base_url, _URL_FIELDS):
+                raise ValueError("base_url has {process} in it, but there is no process_name")
 
     def _checkSecrets(self) -> None:
         """
@@ -423,6 +446,18 @@ class Options:
                 f"exposed_headers must not name {secret!r} while transports has {', '.join(risky)}, where browsers do "
                 f"not tell the origin: {why}"
             )
+
+    def baseURLOf(self, request: IRequest, service: str) -> str | None:
+        """
+        @param service: the path of the service, without its first slash.
+
+        @return: what clients are told, if anything.
+        """
+        if self.base_url is None or callable(self.base_url):
+            return None if self.base_url is None else self.base_url(request)
+        if not checkTemplate(self.base_url, _URL_FIELDS):
+            return self.base_url.format()
+        return self.base_url.format(process=self.process_name, service=service).rstrip("/")
 
     @property
     def restricted(self) -> bool:

@@ -103,15 +103,21 @@ class ListeningService(Service):
         @param base: what its URLs begin with.
         """
 
+    def giveUp(self) -> None:
+        """
+        Try no longer to get the ports that are not there yet.
+        """
+        self._stopping = True
+        for attempt in self._attempts:
+            attempt.cancel()
+
     def close(self) -> Deferred[Any]:
         """
         Stop listening.
 
         @return: fires when that is done.
         """
-        self._stopping = True
-        for attempt in self._attempts:
-            attempt.cancel()
+        self.giveUp()
         ports, self._ports = self._ports, []
         return DeferredList([maybeDeferred(port.stopListening) for port in ports])
 
@@ -189,7 +195,8 @@ class SockJSService(ListeningService):
 
     def stopService(self) -> Deferred[None]:
         """
-        Stop listening, and let the site leave in an orderly way. A signal to end that comes meanwhile cuts that short.
+        Let the site leave in an orderly way, and stop listening when no session is left. A signal to end that comes
+        meanwhile cuts that short.
 
         @return: fires when that is done.
         """
@@ -197,9 +204,8 @@ class SockJSService(ListeningService):
         restore = _replaceSignalHandlers(self._reactor, self._hurry)
         # WebSockets that are not waited for are lost as the reactor ends, which has no turn left to tell protocols.
         self._reactor.addSystemEventTrigger("after", "shutdown", self._site.stop)
-        # Nothing comes in from here on, but a site whose port is gone would close its sessions at once if it were not
-        # told to wait for them.
-        stopped = gatherResults([self.close(), self._site.drain()])
+        self.giveUp()
+        stopped = self._site.drain(close=self.close)
         # The last words of sessions are written by then, and leave when the reactor comes round to it.
         stopped.addCallback(lambda _: deferLater(self._reactor, 0))
         if self._watching is not None:

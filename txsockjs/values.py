@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import string
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -30,7 +31,9 @@ __all__ = [
     "checkNames",
     "checkPositive",
     "checkPositiveSeconds",
+    "checkProcessName",
     "checkSeconds",
+    "checkTemplate",
     "checkTruth",
     "checkURL",
     "readBoolean",
@@ -212,6 +215,38 @@ def checkURL(value: object) -> str:
     if not isinstance(value, str) or not value or re.search(r"[\x00-\x20\x7f]", value):
         raise ValueError(f"must be a URL, without spaces, not {value!r}")
     return value
+
+
+def checkTemplate(text: str, known: Iterable[str]) -> frozenset[str]:
+    """
+    @param text: what may have fields such as C{{process}} in it.
+
+    @param known: the names of the fields that there are.
+
+    @return: the names of those that it has.
+
+    @raise ValueError: when it has another one, or a brace by itself.
+    """
+    told = " and ".join(f"{{{name}}}" for name in known)
+    try:
+        parts = [part[1:] for part in string.Formatter().parse(text) if part[1] is not None]
+    except ValueError:
+        raise ValueError(f"has a brace by itself: {text!r}; it may have {told}") from None
+    for name, form, conversion in parts:
+        if name not in known or form or conversion:
+            raise ValueError(f"has a field that there is not: {text!r}; it may have {told}")
+    return frozenset(name for name, _, _ in parts if name is not None)
+
+
+def checkProcessName(value: object) -> str | None:
+    """
+    @return: the name of a process, or L{None} for none.
+
+    @raise ValueError: when it can't be one.
+    """
+    if value is None or isinstance(value, str) and re.fullmatch(r"[0-9A-Za-z_-]{1,64}", value):
+        return value
+    raise ValueError(f"must be a name of letters, digits, - and _, at most 64, not {value!r}")
 
 
 def checkCallable(value: object) -> Callable[..., Any] | None:
