@@ -5,11 +5,7 @@ The service that C{twistd sockjs} runs: it listens, and leaves in an orderly way
 
 from __future__ import annotations
 
-import atexit
 import os
-import signal
-import sys
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -25,10 +21,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsockjs.naming import whyFailed
-from txsockjs.starting import CannotStart
+from txsockjs.signals import replaceSignalHandlers
+from txsockjs.starting import CannotStart, endBadly
 
 if TYPE_CHECKING:
     from txsockjs.factory import SockJSMultiFactory
+    from txsockjs.lifeline import Lifeline
 
 __all__ = ["SockJSService", "whyNotListening"]
 
@@ -50,6 +48,8 @@ class SockJSService(Service):
         paths: Sequence[str],
         example: str,
         directory: str,
+        name: str | None = None,
+        lifeline: Lifeline | None = None,
     ) -> None:
         """
         @param reactor: the reactor that will run.
@@ -63,7 +63,13 @@ class SockJSService(Service):
         @param example: the path of a service.
 
         @param directory: where the user's own code is.
+
+        @param name: what this process is called among those of the service.
+
+        @param lifeline: what ties it to a supervisor.
         """
+        self._name = name
+        self._lifeline = lifeline
         self._reactor = reactor
         self._site = site
         self._endpoints = endpoints
@@ -74,7 +80,7 @@ class SockJSService(Service):
         self._attempts: list[Deferred[Any]] = []
         self._ports: list[IListeningPort] = []
         self._failed: CannotStart | None = None
-        self._starting = self._stopping = self._told = False
+        self._starting = self._stopping = self._told = self._hurried = False
 
     def privilegedStartService(self) -> None:
         """
@@ -83,6 +89,8 @@ class SockJSService(Service):
         @raise CannotStart: when it is known at once that this can't be done.
         """
         super().privilegedStartService()
+        if self._name is not None and self._lifeline is None:  # a supervisor says it with each line
+            _log.info("this is {name}", name=self._name)
         for description, endpoint in self._endpoints:
             self._starting = True
             attempt: Deferred[Any] = maybeDeferred(endpoint.listen, self._site)
@@ -102,6 +110,8 @@ class SockJSService(Service):
         super().startService()
         if not self._attempts:
             self.privilegedStartService()
+        if self._lifeline is not None:
+            self._lifeline.start(self._orphaned, self._hurry)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -111,19 +121,27 @@ class SockJSService(Service):
         @return: fires when that is done.
         """
         super().stopService()
-        restore = _replaceSignalHandlers(self._reactor, self._hurry)
+        restore = replaceSignalHandlers(self._reactor, self._hurry)
         # WebSockets that are not waited for are lost as the reactor ends, which has no turn left to tell protocols.
         self._reactor.addSystemEventTrigger("after", "shutdown", self._site.stop)
         self._giveUp()
-        stopped = self._site.drain(close=self._close)
+        stopped = self._site.drain(0 if self._hurried else None, close=self._close)
         # The last words of sessions are written by then, and leave when the reactor comes round to it.
         stopped.addCallback(lambda _: deferLater(self._reactor, 0))
         return stopped.addBoth(_after, restore)
 
     def _hurry(self) -> None:
-        _log.info("told to end once more")
+        _log.info("told not to wait for sessions to end")
+        self._hurried = True
         self._site.stop()
         with suppress(ReactorNotRunning):  # if somebody else had stopped the service, not the reactor
+            self._reactor.stop()
+
+    def _orphaned(self) -> None:
+        """
+        The supervisor is gone. Nobody else would end this process.
+        """
+        with suppress(ReactorNotRunning):  # it ends already
             self._reactor.stop()
 
     def _giveUp(self) -> None:
@@ -138,6 +156,8 @@ class SockJSService(Service):
 
     def _listening(self, port: IListeningPort, description: str) -> None:
         self._ports.append(port)
+        if self._lifeline is not None and len(self._ports) == len(self._endpoints):
+            self._reactor.callWhenRunning(self._lifeline.tellReady)
         base = _base(port.getHost(), description)
         for path in self._paths:
             _log.info("serving {url}", url=_url(base, path))
@@ -151,40 +171,8 @@ class SockJSService(Service):
         self._failed = CannotStart(f"cannot listen on {description}: {whyNotListening(failure, self._directory)}")
         self._failed.say(self._pid)
         if not self._starting:
-            # From here no exception finds its way out, and the runners have no status but 0 for a reactor that was
-            # stopped; so they may finish their work, and then the process ends with ours.
             self._stopping = True
-            atexit.register(_exitBadly)
-            self._reactor.stop()
-
-
-def _replaceSignalHandlers(reactor: Any, ended: Callable[[], object]) -> Callable[[], None]:
-    """
-    Take the place of the reactor's own handlers of the signals to end. They would try to stop it once more, and log
-    that it is stopped already.
-
-    @param ended: called in the reactor when there is a signal.
-
-    @return: puts them back.
-    """
-
-    def handle(number: int, frame: object) -> None:
-        reactor.callFromThread(ended)
-
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None  # there are no signals here
-    own = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        handler = signal.getsignal(number)
-        if getattr(handler, "__self__", None) is reactor:
-            own[number] = handler
-            signal.signal(number, handle)
-
-    def restore() -> None:
-        for number, handler in own.items():
-            signal.signal(number, handler)
-
-    return restore
+            endBadly(self._reactor)
 
 
 def _after(result: object, restore: Callable[[], None]) -> None:
@@ -222,10 +210,3 @@ def whyNotListening(failure: Failure, directory: str) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if os.path.isabs(str(error.filename)) else "")
     return whyFailed(failure, directory)
-
-
-def _exitBadly() -> None:
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        if stream is not None:
-            stream.flush()
-    os._exit(1)

@@ -7,9 +7,11 @@ What is heavy, and whatever chooses a reactor, is imported in L{makeService}; as
 
 from __future__ import annotations
 
+import getopt
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from twisted.internet.endpoints import serverFromString
@@ -19,18 +21,23 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.static import File
 
 import txsockjs
+from txsockjs.commands import commandsFor, namesOf
 from txsockjs.naming import findFactory
 from txsockjs.options import OPTIONS, OptionInfo
 from txsockjs.options import Options as ServiceOptions
+from txsockjs.ports import spread
 from txsockjs.serving import SockJSService, whyNotListening
 from txsockjs.starting import CannotStart
 
 if TYPE_CHECKING:
     from txsockjs.factory import SockJSMultiFactory
+    from txsockjs.supervisor import Supervisor
 
 __all__ = ["Options", "makeService"]
 
 DEFAULT_PORT = "tcp:8081"
+
+MOST_PROCESSES = 256
 
 CLIENT_PATH = "/sockjs.js"
 """Where C{--sockjs-js} is served."""
@@ -81,7 +88,11 @@ class Options(usage.Options):
     @ivar static: a directory of files, if one was given.
     @ivar client: the text of the client that is to be served, if a file was given.
     @ivar appDir: where the user's modules are.
+    @ivar directory: where the command was given.
     @ivar settings: the options of the services, as far as they were given.
+    @ivar processes: how many processes there shall be with a supervisor, or L{None} for one without.
+    @ivar places: where each of these listens, by its name.
+    @ivar given: all flags, by their whole names, with their values.
     """
 
     optFlags = [[_flag(info), None, _help(info)] for info in OPTIONS if info.isFlag]
@@ -99,8 +110,11 @@ class Options(usage.Options):
         self.ports: list[str] = []
         self.static: str | None = None
         self.client: bytes | None = None
-        self.appDir = os.getcwd()
+        self.appDir = self.directory = os.getcwd()
         self.settings: dict[str, Any] = {}
+        self.processes: int | None = None
+        self.places: dict[str, list[str]] = {}
+        self.given: list[tuple[str, str]] = []
 
     def opt_port(self, port: str) -> None:
         """
@@ -155,6 +169,16 @@ class Options(usage.Options):
         """
         self.appDir = self._directory("app-dir", directory)
 
+    def opt_processes(self, count: str) -> None:
+        """
+        Serve by this many processes, named p1 and so on, with one more that looks after them. The first has the port
+        that --port says, the second has the next one; a unix: socket gets the name of its process, and so does
+        {process} in any description.
+        """
+        if not (count.isascii() and count.isdigit() and 1 <= int(count) <= MOST_PROCESSES):
+            raise usage.UsageError(f"--processes must be a whole number from 1 to {MOST_PROCESSES}, not {count!r}")
+        self.processes = int(count)
+
     def opt_version(self) -> NoReturn:
         """
         Show the version of txsockjs, and exit.
@@ -174,8 +198,11 @@ class Options(usage.Options):
         @raise CannotStart: when there is a mistake in it. For a C{UsageError}, C{twistd} and C{twist} would show
             all their help first, far more than fits on a screen.
         """
+        arguments = sys.argv[1:] if options is None else list(options)
         try:
-            super().parseOptions(options)
+            with suppress(getopt.error):  # told in the next step
+                self.given = getopt.getopt(arguments, self.shortOpt, self.longOpt)[0]
+            super().parseOptions(arguments)
         except usage.UsageError as error:
             raise CannotStart(str(error)) from None
 
@@ -201,6 +228,8 @@ class Options(usage.Options):
                 raise usage.UsageError(f"--{_flag(info)} needs a value")
         if self.client is not None:
             self.settings.setdefault("sockjs_url", CLIENT_PATH)
+        if self.processes is not None:
+            self._spread(self.processes)
         try:
             ServiceOptions.build(self.settings)  # some values do not go together
         except ValueError as error:
@@ -210,6 +239,19 @@ class Options(usage.Options):
             raise usage.UsageError("--static: the files and a --factory without PREFIX can't both be at /")
         if self.client is not None and any(f"{mount.prefix}/".startswith(f"{CLIENT_PATH}/") for mount in self.mounts):
             raise usage.UsageError(f"--sockjs-js: the file and a --factory can't both be at {CLIENT_PATH}")
+
+    def _spread(self, count: int) -> None:
+        """
+        Give each of several processes its name and its places.
+        """
+        if "process_name" in self.settings:
+            raise usage.UsageError("--process-name: with --processes each process has a name already, p1 and so on")
+        names = namesOf(count)
+        self.settings["process_name"] = names[0]
+        try:
+            self.places = spread(self.ports or [DEFAULT_PORT], names)
+        except ValueError as error:
+            raise usage.UsageError(f"--port {error}") from None
 
     def _parsed(self, info: OptionInfo, text: str) -> Any:
         try:
@@ -265,7 +307,19 @@ def _services(options: Options, reactor: Any, root: Resource | None) -> SockJSMu
     return site
 
 
-def makeService(options: Options) -> SockJSService:
+def _supervisor(options: Options, reactor: Any) -> Supervisor:
+    """
+    @return: what looks after the processes that C{options} ask for.
+    """
+    from txsockjs.supervisor import Supervisor
+
+    if os.name != "posix":
+        raise CannotStart("--processes: this system has no signals by which processes are told to end in good order")
+    commands = commandsFor(options.given, options.places, reactor, options.parent)
+    return Supervisor(reactor, commands, options.directory, ServiceOptions.build(options.settings).drain_timeout)
+
+
+def makeService(options: Options) -> SockJSService | Supervisor:
     """
     Make the service that was asked for.
 
@@ -273,6 +327,10 @@ def makeService(options: Options) -> SockJSService:
     """
     from twisted.internet import reactor
 
+    from txsockjs.lifeline import Lifeline
+
+    if options.processes is not None:
+        return _supervisor(options, reactor)
     endpoints = []
     for description in options.ports or [DEFAULT_PORT]:
         try:
@@ -288,4 +346,5 @@ def makeService(options: Options) -> SockJSService:
     if "/" not in paths and (options.static is not None or not options.mounts):
         paths.insert(0, "/")
     example = options.mounts[0].prefix if options.mounts else site.paths[0]
-    return SockJSService(reactor, site, endpoints, paths, example, options.appDir)
+    name = options.settings.get("process_name")
+    return SockJSService(reactor, site, endpoints, paths, example, options.appDir, name, Lifeline.find(reactor))
