@@ -33,7 +33,7 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, FileBodyProduce
 
 from tests.certificates import makeCertificate
 from tests.processes import Child
-from txsockjs import __version__, serving, tap
+from txsockjs import __version__, serving, starting, tap
 from txsockjs.factory import SockJSMultiFactory
 from txsockjs.naming import findFactory
 from txsockjs.options import OPTIONS
@@ -699,7 +699,7 @@ class NotListeningTests(SynchronousTestCase):
         self.addCleanup(stream.close)
         self.patch(sys, "__stderr__", stream)
         self.atExit: list[Any] = []
-        self.patch(serving.atexit, "register", self.atExit.append)
+        self.patch(starting.atexit, "register", self.atExit.append)
 
     def service(self, *results: Deferred[Any]) -> SockJSService:
         """
@@ -745,7 +745,7 @@ class NotListeningTests(SynchronousTestCase):
         later.errback(OSError("the far end is gone"))
         evenLater.errback(OSError("nobody hears this any more"))
         self.assertEqual("sockjs: cannot listen on end:0: OSError: the far end is gone\n", self.said.read_text())
-        self.assertEqual((1, [serving._exitBadly]), (self.reactor.stopped, self.atExit))
+        self.assertEqual((1, [starting._exitBadly]), (self.reactor.stopped, self.atExit))
 
     def test_stoppedBefore(self) -> None:
         """

@@ -423,9 +423,9 @@ class Options:
         if self.transports is None:
             object.__setattr__(self, "transports", _unlessNamed(self.origins))
         self._checkSecrets()
-        if self.process_name is None and isinstance(self.base_url, str):
-            if _PROCESS in checkTemplate(self.base_url, _URL_FIELDS):
-                raise ValueError("base_url has {process} in it, but there is no process_name")
+        url = self.base_url if isinstance(self.base_url, str) else ""
+        if self.process_name is None and _PROCESS in checkTemplate(url, _URL_FIELDS):
+            raise ValueError("base_url has {process} in it, but there is no process_name")
 
     def _checkSecrets(self) -> None:
         """

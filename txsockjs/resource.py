@@ -90,7 +90,7 @@ class _Info(Leaf):
         transports = [name for name in TRANSPORTS if name in options.transports]
         if len(transports) < len(TRANSPORTS):
             facts["transports"] = transports
-        service = b"/".join(request.prepath[:-1]).decode("utf-8", "replace")
+        service = b"/".join((request.prepath or [])[:-1]).decode("utf-8", "replace")
         base = options.baseURLOf(request, quote(service))
         if base is not None:
             facts["base_url"] = base

@@ -5,11 +5,7 @@ The services that C{twistd sockjs} runs: they listen, and leave in an orderly wa
 
 from __future__ import annotations
 
-import atexit
 import os
-import signal
-import sys
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -25,13 +21,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsockjs.naming import whyFailed
-from txsockjs.starting import CannotStart
+from txsockjs.signals import replaceSignalHandlers
+from txsockjs.starting import CannotStart, endBadly
 
 if TYPE_CHECKING:
     from txsockjs.factory import SockJSMultiFactory
+    from txsockjs.lifeline import Lifeline
     from txsockjs.metrics import StatusSite, Watched
 
-__all__ = ["ListeningService", "SockJSService", "WatchingService", "whyNotListening"]
+__all__ = ["ListeningService", "SockJSService", "WatchedService", "WatchingService", "whyNotListening"]
 
 _log = Logger(namespace="txsockjs")
 
@@ -131,11 +129,8 @@ class ListeningService(Service):
         self._failed = CannotStart(f"cannot listen on {description}: {whyNotListening(failure, self._directory)}")
         self._failed.say(self._pid)
         if not self._starting:
-            # From here no exception finds its way out, and the runners have no status but 0 for a reactor that was
-            # stopped; so they may finish their work, and then the process ends with ours.
             self._stopping = True
-            atexit.register(_exitBadly)
-            self._reactor.stop()
+            endBadly(self._reactor)
 
 
 class SockJSService(ListeningService):
@@ -151,7 +146,8 @@ class SockJSService(ListeningService):
         paths: Sequence[str],
         example: str,
         directory: str,
-        watching: Service | None = None,
+        name: str | None = None,
+        lifeline: Lifeline | None = None,
     ) -> None:
         """
         @param reactor: the reactor that will run.
@@ -166,14 +162,17 @@ class SockJSService(ListeningService):
 
         @param directory: where the user's own code is.
 
-        @param watching: serves those who watch this one; it stops when all else has.
+        @param name: what this process is called among those of the service.
+
+        @param lifeline: what ties it to a supervisor.
         """
         super().__init__(reactor, site, endpoints, directory)
+        self._name = name
+        self._lifeline = lifeline
         self._site = site
         self._paths = paths
         self._example = example
-        self._watching = watching
-        self._told = False
+        self._told = self._hurried = False
 
     def privilegedStartService(self) -> None:
         """
@@ -181,17 +180,17 @@ class SockJSService(ListeningService):
 
         @raise CannotStart: when it is known at once that this can't be done.
         """
-        if self._watching is not None:
-            self._watching.privilegedStartService()
         super().privilegedStartService()
+        if self._name is not None and self._lifeline is None:  # a supervisor says it with each line
+            _log.info("this is {name}", name=self._name)
 
     def startService(self) -> None:
         """
         Listen, unless L{privilegedStartService} has: C{twist} calls only this one.
         """
         super().startService()
-        if self._watching is not None:
-            self._watching.startService()
+        if self._lifeline is not None:
+            self._lifeline.start(self._orphaned, self._hurry)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -201,21 +200,21 @@ class SockJSService(ListeningService):
         @return: fires when that is done.
         """
         super().stopService()
-        restore = _replaceSignalHandlers(self._reactor, self._hurry)
+        restore = replaceSignalHandlers(self._reactor, self._hurry)
         # WebSockets that are not waited for are lost as the reactor ends, which has no turn left to tell protocols.
         self._reactor.addSystemEventTrigger("after", "shutdown", self._site.stop)
         self.giveUp()
-        stopped = self._site.drain(close=self.close)
+        stopped = self._site.drain(0 if self._hurried else None, close=self.close)
         # The last words of sessions are written by then, and leave when the reactor comes round to it.
         stopped.addCallback(lambda _: deferLater(self._reactor, 0))
-        if self._watching is not None:
-            stopped.addBoth(_thenStop, self._watching)
         return stopped.addBoth(_after, restore)
 
     def listens(self, base: str) -> None:
         """
-        Tell what there is to see at one more port.
+        Tell what there is to see at one more port, and the supervisor when there is the last one.
         """
+        if self._lifeline is not None and len(self._ports) == len(self._endpoints):
+            self._reactor.callWhenRunning(self._lifeline.tellReady)
         for path in self._paths:
             _log.info("serving {url}", url=_url(base, path))
         if not self._told and base.startswith("http"):
@@ -223,9 +222,17 @@ class SockJSService(ListeningService):
             _log.info("connect with: {code}", code=f'new SockJS("{_url(base, self._example)}")')
 
     def _hurry(self) -> None:
-        _log.info("told to end once more")
+        _log.info("told not to wait for sessions to end")
+        self._hurried = True
         self._site.stop()
         with suppress(ReactorNotRunning):  # if somebody else had stopped the service, not the reactor
+            self._reactor.stop()
+
+    def _orphaned(self) -> None:
+        """
+        The supervisor is gone. Nobody else would end this process.
+        """
+        with suppress(ReactorNotRunning):  # it ends already
             self._reactor.stop()
 
 
@@ -286,33 +293,46 @@ class WatchingService(ListeningService):
         _log.info("watch at {url}", url=_url(base, "/"))
 
 
-def _replaceSignalHandlers(reactor: Any, ended: Callable[[], object]) -> Callable[[], None]:
+class WatchedService(Service):
     """
-    Take the place of the reactor's own handlers of the signals to end. They would try to stop it once more, and log
-    that it is stopped already.
-
-    @param ended: called in the reactor when there is a signal.
-
-    @return: puts them back.
+    A service, and what serves those who watch it: that is there before, and stops when all else has.
     """
 
-    def handle(number: int, frame: object) -> None:
-        reactor.callFromThread(ended)
+    def __init__(self, service: Service, watching: Service) -> None:
+        """
+        @param service: what is watched.
 
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None  # there are no signals here
-    own = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        handler = signal.getsignal(number)
-        if getattr(handler, "__self__", None) is reactor:
-            own[number] = handler
-            signal.signal(number, handle)
+        @param watching: serves those who watch.
+        """
+        self._service = service
+        self._watching = watching
 
-    def restore() -> None:
-        for number, handler in own.items():
-            signal.signal(number, handler)
+    def privilegedStartService(self) -> None:
+        """
+        Start both, as far as it takes privileges.
 
-    return restore
+        @raise CannotStart: when it is known at once that this can't be done.
+        """
+        super().privilegedStartService()
+        self._watching.privilegedStartService()
+        self._service.privilegedStartService()
+
+    def startService(self) -> None:
+        """
+        Start both.
+        """
+        super().startService()
+        self._watching.startService()
+        self._service.startService()
+
+    def stopService(self) -> Deferred[Any]:
+        """
+        Stop the service, and then the other one.
+
+        @return: fires when that is done.
+        """
+        super().stopService()
+        return maybeDeferred(self._service.stopService).addBoth(_thenStop, self._watching)
 
 
 def _after(result: object, restore: Callable[[], None]) -> None:
@@ -360,10 +380,3 @@ def whyNotListening(failure: Failure, directory: str) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if os.path.isabs(str(error.filename)) else "")
     return whyFailed(failure, directory)
-
-
-def _exitBadly() -> None:
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        if stream is not None:
-            stream.flush()
-    os._exit(1)

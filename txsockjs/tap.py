@@ -7,12 +7,14 @@ What is heavy, and whatever chooses a reactor, is imported in L{makeService}; as
 
 from __future__ import annotations
 
+import getopt
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python import usage
@@ -21,18 +23,23 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.static import File
 
 import txsockjs
+from txsockjs.commands import commandsFor, namesOf
 from txsockjs.naming import findFactory
 from txsockjs.options import OPTIONS, OptionInfo
 from txsockjs.options import Options as ServiceOptions
-from txsockjs.serving import SockJSService, WatchingService, whyNotListening
+from txsockjs.ports import spread
+from txsockjs.serving import SockJSService, WatchedService, WatchingService, whyNotListening
 from txsockjs.starting import CannotStart
 
 if TYPE_CHECKING:
     from txsockjs.factory import SockJSMultiFactory
+    from txsockjs.supervisor import Supervisor
 
 __all__ = ["Options", "makeService"]
 
 DEFAULT_PORT = "tcp:8081"
+
+MOST_PROCESSES = 256
 
 CLIENT_PATH = "/sockjs.js"
 """Where C{--sockjs-js} is served."""
@@ -103,7 +110,11 @@ class Options(usage.Options):
     @ivar static: a directory of files, if one was given.
     @ivar client: the text of the client that is to be served, if a file was given.
     @ivar appDir: where the user's modules are.
+    @ivar directory: where the command was given.
     @ivar settings: the options of the services, as far as they were given.
+    @ivar processes: how many processes there shall be with a supervisor, or L{None} for one without.
+    @ivar places: where each of these listens, by its name.
+    @ivar given: all flags, by their whole names, with their values.
     """
 
     optFlags = [[_flag(info), None, _help(info)] for info in OPTIONS if info.isFlag]
@@ -123,8 +134,11 @@ class Options(usage.Options):
         self.peers: list[str] = []
         self.static: str | None = None
         self.client: bytes | None = None
-        self.appDir = os.getcwd()
+        self.appDir = self.directory = os.getcwd()
         self.settings: dict[str, Any] = {}
+        self.processes: int | None = None
+        self.places: dict[str, list[str]] = {}
+        self.given: list[tuple[str, str]] = []
 
     def opt_port(self, port: str) -> None:
         """
@@ -192,6 +206,16 @@ class Options(usage.Options):
         """
         self.appDir = self._directory("app-dir", directory)
 
+    def opt_processes(self, count: str) -> None:
+        """
+        Serve by this many processes, named p1 and so on, with one more that looks after them. The first has the port
+        that --port says, the second has the next one; a unix: socket gets the name of its process, and so does
+        {process} in any description.
+        """
+        if not (count.isascii() and count.isdigit() and 1 <= int(count) <= MOST_PROCESSES):
+            raise usage.UsageError(f"--processes must be a whole number from 1 to {MOST_PROCESSES}, not {count!r}")
+        self.processes = int(count)
+
     def opt_version(self) -> NoReturn:
         """
         Show the version of txsockjs, and exit.
@@ -211,8 +235,11 @@ class Options(usage.Options):
         @raise CannotStart: when there is a mistake in it. For a C{UsageError}, C{twistd} and C{twist} would show
             all their help first, far more than fits on a screen.
         """
+        arguments = sys.argv[1:] if options is None else list(options)
         try:
-            super().parseOptions(options)
+            with suppress(getopt.error):  # told in the next step
+                self.given = getopt.getopt(arguments, self.shortOpt, self.longOpt)[0]
+            super().parseOptions(arguments)
         except usage.UsageError as error:
             raise CannotStart(str(error)) from None
 
@@ -238,6 +265,8 @@ class Options(usage.Options):
                 raise usage.UsageError(f"--{_flag(info)} needs a value")
         if self.client is not None:
             self.settings.setdefault("sockjs_url", CLIENT_PATH)
+        if self.processes is not None:
+            self._spread(self.processes)
         try:
             ServiceOptions.build(self.settings)  # some values do not go together
         except ValueError as error:
@@ -249,6 +278,19 @@ class Options(usage.Options):
             raise usage.UsageError("--static: the files and a --factory without PREFIX can't both be at /")
         if self.client is not None and any(f"{mount.prefix}/".startswith(f"{CLIENT_PATH}/") for mount in self.mounts):
             raise usage.UsageError(f"--sockjs-js: the file and a --factory can't both be at {CLIENT_PATH}")
+
+    def _spread(self, count: int) -> None:
+        """
+        Give each of several processes its name and its places.
+        """
+        if "process_name" in self.settings:
+            raise usage.UsageError("--process-name: with --processes each process has a name already, p1 and so on")
+        names = namesOf(count)
+        self.settings["process_name"] = names[0]
+        try:
+            self.places = spread(self.ports or [DEFAULT_PORT], names)
+        except ValueError as error:
+            raise usage.UsageError(f"--port {error}") from None
 
     def _parsed(self, info: OptionInfo, text: str) -> Any:
         try:
@@ -318,7 +360,27 @@ def _services(options: Options, reactor: Any, root: Resource | None) -> SockJSMu
     return site
 
 
-def makeService(options: Options) -> SockJSService:
+def _supervisor(options: Options, reactor: Any) -> Supervisor | WatchedService:
+    """
+    @return: what looks after the processes that C{options} ask for.
+    """
+    from txsockjs.supervisor import Supervisor
+
+    if os.name != "posix":
+        raise CannotStart("--processes: this system has no signals by which processes are told to end in good order")
+    commands = commandsFor(options.given, options.places, reactor, options.parent)
+    patience = ServiceOptions.build(options.settings).drain_timeout
+    supervisor = Supervisor(reactor, commands, options.directory, patience)
+    watching = _watching(options, reactor, None, lambda name: os.path.join(supervisor.runDirectory, f"{name}.metrics"))
+    if watching is None:
+        return supervisor
+    supervisor.extraArguments.append(
+        lambda name, directory: [f"--metrics=unix:{quoteStringArgument(os.path.join(directory, name))}.metrics"]
+    )
+    return WatchedService(supervisor, watching)
+
+
+def makeService(options: Options) -> SockJSService | Supervisor | WatchedService:
     """
     Make the service that was asked for.
 
@@ -326,14 +388,20 @@ def makeService(options: Options) -> SockJSService:
     """
     from twisted.internet import reactor
 
+    from txsockjs.lifeline import Lifeline
+
+    if options.processes is not None:
+        return _supervisor(options, reactor)
     endpoints = _endpoints(reactor, "port", options.ports or [DEFAULT_PORT], options.appDir)
     site = _site(options, reactor)
     paths = list(site.paths)
     if "/" not in paths and (options.static is not None or not options.mounts):
         paths.insert(0, "/")
     example = options.mounts[0].prefix if options.mounts else site.paths[0]
+    name = options.settings.get("process_name")
+    service = SockJSService(reactor, site, endpoints, paths, example, options.appDir, name, Lifeline.find(reactor))
     watching = _watching(options, reactor, site)
-    return SockJSService(reactor, site, endpoints, paths, example, options.appDir, watching)
+    return service if watching is None else WatchedService(service, watching)
 
 
 def _endpoints(
@@ -357,23 +425,31 @@ def _endpoints(
     return endpoints
 
 
-def _watching(options: Options, reactor: Any, site: SockJSMultiFactory) -> WatchingService | None:
+def _watching(
+    options: Options, reactor: Any, site: SockJSMultiFactory | None, children: Callable[[str], str] | None = None
+) -> WatchingService | None:
     """
-    @return: what serves those who watch C{site}, if they are to be served.
+    @param site: what this process serves, if it does.
+
+    @param children: the path of the socket at which a process of the name tells its metrics.
+
+    @return: what serves those who watch, if they are to be served.
+
+    @raise CannotStart: when that can't be done.
     """
     if not options.metrics:
         return None
     try:
-        from txsockjs.metrics import StatusSite, Watched, peerFromString
+        from txsockjs.metrics import StatusSite, Watched, peerAt, peerFromString
     except ImportError as error:
         raise CannotStart(f"--metrics: {error}; it needs txsockjs[metrics]") from error
 
     endpoints = _endpoints(reactor, "metrics", options.metrics, options.appDir)
-    peers = []
+    peers = [] if children is None else [peerAt(reactor, name, children) for name in options.places]
     for text in options.peers:
         try:
             peers.append(peerFromString(reactor, text))
         except ValueError as error:
             raise CannotStart(f"--metrics-peer {error}") from error
-    watched = Watched(site, reactor=reactor)
+    watched = None if site is None else Watched(site, options.settings.get("process_name") or "", reactor)
     return WatchingService(reactor, StatusSite(watched, peers, reactor=reactor), endpoints, options.appDir, watched)

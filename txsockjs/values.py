@@ -12,7 +12,7 @@ import difflib
 import math
 import re
 import string
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from twisted.python.reflect import namedAny
@@ -217,7 +217,7 @@ def checkURL(value: object) -> str:
     return value
 
 
-def checkTemplate(text: str, known: Iterable[str]) -> frozenset[str]:
+def checkTemplate(text: str, known: Collection[str]) -> frozenset[str]:
     """
     @param text: what may have fields such as C{{process}} in it.
 
@@ -244,7 +244,7 @@ def checkProcessName(value: object) -> str | None:
 
     @raise ValueError: when it can't be one.
     """
-    if value is None or isinstance(value, str) and re.fullmatch(r"[0-9A-Za-z_-]{1,64}", value):
+    if value is None or (isinstance(value, str) and re.fullmatch(r"[0-9A-Za-z_-]{1,64}", value)):
         return value
     raise ValueError(f"must be a name of letters, digits, - and _, at most 64, not {value!r}")
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.endpoints import clientFromString
+from twisted.internet.endpoints import UNIXClientEndpoint, clientFromString
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
@@ -28,7 +28,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
-__all__ = ["DEADLINE", "MOST_BYTES", "BadAnswer", "Peer", "fullName", "peerFromString"]
+__all__ = ["DEADLINE", "MOST_BYTES", "BadAnswer", "Peer", "fullName", "peerAt", "peerFromString"]
 
 DEADLINE = 2.0
 """Seconds that a peer has for an answer."""
@@ -206,6 +206,35 @@ class _One:
         @return: the endpoint.
         """
         return self._endpoint
+
+
+@implementer(IAgentEndpointFactory)
+class _Socket:
+    """
+    Leads to a unix socket whose place is known when it is needed.
+    """
+
+    def __init__(self, reactor: Any, path: Callable[[], str]) -> None:
+        self._reactor = reactor
+        self._path = path
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """
+        @return: the endpoint, as of now.
+        """
+        return UNIXClientEndpoint(self._reactor, self._path(), timeout=DEADLINE)
+
+
+def peerAt(reactor: Any, name: str, pathOf: Callable[[str], str]) -> Peer:
+    """
+    @param reactor: connects, and tells the time.
+
+    @param name: the name of a process on this machine.
+
+    @param pathOf: called with the name each time that the process is asked; returns the path of its unix socket.
+    """
+    agent = Agent.usingEndpointFactory(reactor, _Socket(reactor, lambda: pathOf(name)))
+    return Peer(name, agent, b"http://localhost", reactor)
 
 
 def peerFromString(reactor: Any, text: str, connect: Callable[..., Any] = clientFromString) -> Peer:
