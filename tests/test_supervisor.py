@@ -657,7 +657,7 @@ class OutputTests(SupervisorCase):
         """
         A line without an end is not kept for ever, and what is no text is shown as far as it goes.
         """
-        self.assertEqual(len(self.said("x" * 65536)), 0)
+        self.assertEqual(len(self.said("x" * 16384)), 0)
         self.assertEqual(len(self.said("x")), 1)
         with capturedLogs() as events:
             self.reactor.alive()["p2"].child.childDataReceived(1, b"\xff\n")

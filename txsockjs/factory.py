@@ -194,6 +194,13 @@ class _ServiceSite(Site):
         if self.numPorts:
             factory.doStart()
 
+    @property
+    def services(self) -> dict[str, SockJSResource]:
+        """
+        The services, by their paths, such as C{/echo}.
+        """
+        return {"/" + b"/".join(way).decode("utf-8", "replace"): each for way, each in self._places.items()}
+
     # -- for its connections --------------------------------------------------------------------------------------
 
     def limitFor(self, uri: bytes) -> int | None:
@@ -316,6 +323,13 @@ class _ServiceSite(Site):
         for resource, factory in self._services:
             resource.stop()
             factory.doStop()
+
+    @property
+    def isDraining(self) -> bool:
+        """
+        Whether the site leaves or has left, or one of its services does; from the first moment of L{drain}.
+        """
+        return bool(self._drains) or any(resource.isDraining for resource, _ in self._services)
 
     def drain(self, timeout: float | None = None, close: Callable[[], object] | None = None) -> Deferred[None]:
         """

@@ -1,6 +1,6 @@
 # -*- test-case-name: tests.test_tap -*-
 """
-The service that C{twistd sockjs} runs: it listens, and leaves in an orderly way.
+The services that C{twistd sockjs} runs: they listen, and leave in an orderly way.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError, ReactorNotRunning
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -27,17 +27,122 @@ from txsockjs.starting import CannotStart, endBadly
 if TYPE_CHECKING:
     from txsockjs.factory import SockJSMultiFactory
     from txsockjs.lifeline import Lifeline
+    from txsockjs.metrics import StatusSite, Watched
 
-__all__ = ["SockJSService", "whyNotListening"]
+__all__ = ["ListeningService", "SockJSService", "WatchingService", "whyNotListening"]
 
 _log = Logger(namespace="txsockjs")
 
 
-class SockJSService(Service):
+class ListeningService(Service):
     """
-    Listens with one site on some endpoints.
+    Listens with one factory on some endpoints.
 
     It begins when C{twistd} still has its privileges, so a port below 1024 can be had together with C{--uid}.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        factory: IProtocolFactory,
+        endpoints: Sequence[tuple[str, IStreamServerEndpoint]],
+        directory: str,
+    ) -> None:
+        """
+        @param reactor: the reactor that will run.
+
+        @param factory: what serves.
+
+        @param endpoints: where, each with its description.
+
+        @param directory: where the user's own code is.
+        """
+        self._reactor = reactor
+        self._factory = factory
+        self._endpoints = endpoints
+        self._directory = directory
+        self._pid = os.getpid()
+        self._attempts: list[Deferred[Any]] = []
+        self._ports: list[IListeningPort] = []
+        self._failed: CannotStart | None = None
+        self._starting = self._stopping = False
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen.
+
+        @raise CannotStart: when it is known at once that this can't be done.
+        """
+        super().privilegedStartService()
+        for description, endpoint in self._endpoints:
+            self._starting = True
+            attempt: Deferred[Any] = maybeDeferred(endpoint.listen, self._factory)
+            attempt.addCallbacks(
+                self._listening, self._notListening, callbackArgs=(description,), errbackArgs=(description,)
+            )
+            self._attempts.append(attempt)
+            self._starting = False
+            if self._failed is not None:
+                self.close()
+                raise self._failed
+
+    def startService(self) -> None:
+        """
+        Listen, unless L{privilegedStartService} has: C{twist} calls only this one.
+        """
+        super().startService()
+        if not self._attempts:
+            self.privilegedStartService()
+
+    @property
+    def isListening(self) -> bool:
+        """
+        Whether all ports are open.
+        """
+        return len(self._ports) == len(self._endpoints)
+
+    def listens(self, base: str) -> None:
+        """
+        There is one port more.
+
+        @param base: what its URLs begin with.
+        """
+
+    def giveUp(self) -> None:
+        """
+        Try no longer to get the ports that are not there yet.
+        """
+        self._stopping = True
+        for attempt in self._attempts:
+            attempt.cancel()
+
+    def close(self) -> Deferred[Any]:
+        """
+        Stop listening.
+
+        @return: fires when that is done.
+        """
+        self.giveUp()
+        ports, self._ports = self._ports, []
+        return DeferredList([maybeDeferred(port.stopListening) for port in ports])
+
+    def _listening(self, port: IListeningPort, description: str) -> None:
+        self._ports.append(port)
+        self.listens(_base(port.getHost(), description))
+
+    def _notListening(self, failure: Failure, description: str) -> None:
+        if self._stopping:
+            return
+        self._failed = CannotStart(f"cannot listen on {description}: {whyNotListening(failure, self._directory)}")
+        self._failed.say(self._pid)
+        if not self._starting:
+            self._stopping = True
+            endBadly(self._reactor)
+
+
+class SockJSService(ListeningService):
+    """
+    Listens with one site, and leaves in an orderly way.
     """
 
     def __init__(
@@ -48,6 +153,7 @@ class SockJSService(Service):
         paths: Sequence[str],
         example: str,
         directory: str,
+        watching: Service | None = None,
         name: str | None = None,
         lifeline: Lifeline | None = None,
     ) -> None:
@@ -64,23 +170,20 @@ class SockJSService(Service):
 
         @param directory: where the user's own code is.
 
+        @param watching: serves those who watch this one; it stops when all else has.
+
         @param name: what this process is called among those of the service.
 
         @param lifeline: what ties it to a supervisor.
         """
-        self._name = name
-        self._lifeline = lifeline
-        self._reactor = reactor
+        super().__init__(reactor, site, endpoints, directory)
         self._site = site
-        self._endpoints = endpoints
         self._paths = paths
         self._example = example
-        self._directory = directory
-        self._pid = os.getpid()
-        self._attempts: list[Deferred[Any]] = []
-        self._ports: list[IListeningPort] = []
-        self._failed: CannotStart | None = None
-        self._starting = self._stopping = self._told = self._hurried = False
+        self._watching = watching
+        self._name = name
+        self._lifeline = lifeline
+        self._told = self._hurried = False
 
     def privilegedStartService(self) -> None:
         """
@@ -88,28 +191,19 @@ class SockJSService(Service):
 
         @raise CannotStart: when it is known at once that this can't be done.
         """
-        super().privilegedStartService()
-        if self._name is not None and self._lifeline is None:  # a supervisor says it with each line
+        if self._watching is not None:
+            self._watching.privilegedStartService()
+        if self._name is not None and self._lifeline is None:  # a supervisor puts it in front of each line
             _log.info("this is {name}", name=self._name)
-        for description, endpoint in self._endpoints:
-            self._starting = True
-            attempt: Deferred[Any] = maybeDeferred(endpoint.listen, self._site)
-            attempt.addCallbacks(
-                self._listening, self._notListening, callbackArgs=(description,), errbackArgs=(description,)
-            )
-            self._attempts.append(attempt)
-            self._starting = False
-            if self._failed is not None:
-                self._close()
-                raise self._failed
+        super().privilegedStartService()
 
     def startService(self) -> None:
         """
         Listen, unless L{privilegedStartService} has: C{twist} calls only this one.
         """
         super().startService()
-        if not self._attempts:
-            self.privilegedStartService()
+        if self._watching is not None:
+            self._watching.startService()
         if self._lifeline is not None:
             self._lifeline.start(self._orphaned, self._hurry)
 
@@ -124,11 +218,25 @@ class SockJSService(Service):
         restore = replaceSignalHandlers(self._reactor, self._hurry)
         # WebSockets that are not waited for are lost as the reactor ends, which has no turn left to tell protocols.
         self._reactor.addSystemEventTrigger("after", "shutdown", self._site.stop)
-        self._giveUp()
-        stopped = self._site.drain(0 if self._hurried else None, close=self._close)
+        self.giveUp()
+        stopped = self._site.drain(0 if self._hurried else None, close=self.close)
         # The last words of sessions are written by then, and leave when the reactor comes round to it.
         stopped.addCallback(lambda _: deferLater(self._reactor, 0))
+        if self._watching is not None:
+            stopped.addBoth(_thenStop, self._watching)
         return stopped.addBoth(_after, restore)
+
+    def listens(self, base: str) -> None:
+        """
+        Tell what there is to see at one more port, and the supervisor when it is the last one.
+        """
+        if self._lifeline is not None and self.isListening:
+            self._reactor.callWhenRunning(self._lifeline.tellReady)
+        for path in self._paths:
+            _log.info("serving {url}", url=_url(base, path))
+        if not self._told and base.startswith("http"):
+            self._told = True
+            _log.info("connect with: {code}", code=f'new SockJS("{_url(base, self._example)}")')
 
     def _hurry(self) -> None:
         _log.info("told not to wait for sessions to end")
@@ -144,39 +252,76 @@ class SockJSService(Service):
         with suppress(ReactorNotRunning):  # it ends already
             self._reactor.stop()
 
-    def _giveUp(self) -> None:
-        self._stopping = True
-        for attempt in self._attempts:
-            attempt.cancel()
 
-    def _close(self) -> Deferred[Any]:
-        self._giveUp()
-        ports, self._ports = self._ports, []
-        return DeferredList([maybeDeferred(port.stopListening) for port in ports])
+class WatchingService(ListeningService):
+    """
+    Listens with a site for those who watch.
+    """
 
-    def _listening(self, port: IListeningPort, description: str) -> None:
-        self._ports.append(port)
-        if self._lifeline is not None and len(self._ports) == len(self._endpoints):
-            self._reactor.callWhenRunning(self._lifeline.tellReady)
-        base = _base(port.getHost(), description)
-        for path in self._paths:
-            _log.info("serving {url}", url=_url(base, path))
-        if not self._told and base.startswith("http"):
-            self._told = True
-            _log.info("connect with: {code}", code=f'new SockJS("{_url(base, self._example)}")')
+    _patience = 1.0
+    """Seconds for which an answer that is under way may take at the end."""
 
-    def _notListening(self, failure: Failure, description: str) -> None:
-        if self._stopping:
-            return
-        self._failed = CannotStart(f"cannot listen on {description}: {whyNotListening(failure, self._directory)}")
-        self._failed.say(self._pid)
-        if not self._starting:
-            self._stopping = True
-            endBadly(self._reactor)
+    def __init__(
+        self,
+        reactor: Any,
+        site: StatusSite,
+        endpoints: Sequence[tuple[str, IStreamServerEndpoint]],
+        directory: str,
+        watched: Watched | None,
+    ) -> None:
+        """
+        @param reactor: the reactor that will run.
+
+        @param site: what serves.
+
+        @param endpoints: where, each with its description.
+
+        @param directory: where the user's own code is.
+
+        @param watched: this process, unless it serves nothing itself.
+        """
+        super().__init__(reactor, site, endpoints, directory)
+        self._site = site
+        self._watched = watched
+
+    def startService(self) -> None:
+        """
+        Listen, and look at the reactor from now on.
+        """
+        super().startService()
+        if self._watched is not None:
+            self._watched.start()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Listen no longer.
+
+        @return: fires when all connections are closed.
+        """
+        super().stopService()
+        if self._watched is not None:
+            self._watched.stop()
+        return gatherResults([self.close(), self._site.drain(self._patience)]).addBoth(_nothing)
+
+    def listens(self, base: str) -> None:
+        """
+        Tell where the status page is.
+        """
+        _log.info("watch at {url}", url=_url(base, "/"))
 
 
 def _after(result: object, restore: Callable[[], None]) -> None:
     restore()
+
+
+def _thenStop(result: Any, service: Service) -> Deferred[Any]:
+    return maybeDeferred(service.stopService).addBoth(lambda _: result)
+
+
+def _nothing(result: object) -> None:
+    """
+    Whatever came of it.
+    """
 
 
 def _base(address: object, description: str) -> str:

@@ -56,7 +56,7 @@ _HURRIED = 3.0
 _LINE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T\S+ \[(?P<system>[^\]]+)\] (?P<text>.*)")
 """A line of the log of a process, which begins with its time."""
 
-_LONGEST_LINE = 65536
+_LONGEST_LINE = 16384
 
 _WHY = "sockjs: "
 """How the line begins by which a process says why it can't start."""

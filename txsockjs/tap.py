@@ -15,6 +15,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
@@ -26,7 +28,7 @@ from txsockjs.naming import findFactory
 from txsockjs.options import OPTIONS, OptionInfo
 from txsockjs.options import Options as ServiceOptions
 from txsockjs.ports import spread
-from txsockjs.serving import SockJSService, whyNotListening
+from txsockjs.serving import SockJSService, WatchingService, whyNotListening
 from txsockjs.starting import CannotStart
 
 if TYPE_CHECKING:
@@ -41,6 +43,11 @@ MOST_PROCESSES = 256
 
 CLIENT_PATH = "/sockjs.js"
 """Where C{--sockjs-js} is served."""
+
+HEALTH_PATH = "/health"
+"""Where balancers ask, unless the user has something there."""
+
+_log = Logger(namespace="txsockjs")
 
 
 # -- the flags --------------------------------------------------------------------------------------------------------
@@ -60,6 +67,19 @@ class Mount(NamedTuple):
 
 def _flag(info: OptionInfo) -> str:
     return info.name.replace("_", "-")
+
+
+def _described(flag: str, port: str, more: str = "") -> str:
+    """
+    @return: the description of an endpoint, which a plain port stands for.
+    """
+    if not port:
+        raise usage.UsageError(f"--{flag} needs a value")
+    if not (port.isascii() and port.isdigit()):
+        return port
+    if int(port) > 65535:
+        raise usage.UsageError(f"--{flag} {port}: ports end at 65535")
+    return f"tcp:{port}{more}"
 
 
 def _unreadable(error: OSError) -> str:
@@ -85,6 +105,8 @@ class Options(usage.Options):
 
     @ivar mounts: the services that were asked for; none stands for the demo.
     @ivar ports: descriptions of the endpoints to listen on.
+    @ivar metrics: descriptions of the endpoints for those who watch.
+    @ivar peers: other processes that are watched as well, as they were named.
     @ivar static: a directory of files, if one was given.
     @ivar client: the text of the client that is to be served, if a file was given.
     @ivar appDir: where the user's modules are.
@@ -108,6 +130,8 @@ class Options(usage.Options):
         self.docs = {name: " ".join((text or "").split()) for name, text in self.docs.items()}
         self.mounts: list[Mount] = []
         self.ports: list[str] = []
+        self.metrics: list[str] = []
+        self.peers: list[str] = []
         self.static: str | None = None
         self.client: bytes | None = None
         self.appDir = self.directory = os.getcwd()
@@ -121,11 +145,24 @@ class Options(usage.Options):
         A port, or the description of an endpoint such as ssl:8443:privateKey=k.pem:certKey=c.pem or
         unix:/run/app.sock. Can be given several times. [default: 8081]
         """
-        if port.isascii() and port.isdigit():
-            if int(port) > 65535:
-                raise usage.UsageError(f"--port {port}: ports end at 65535")
-            port = f"tcp:{port}"
-        self.ports.append(port)
+        self.ports.append(_described("port", port))
+
+    def opt_metrics(self, port: str) -> None:
+        """
+        Serve Prometheus metrics at /metrics and a status page at / of this port, which is open to this machine only,
+        or of the endpoint that a description such as tcp:9100 stands for. Can be given several times. Needs
+        txsockjs[metrics].
+        """
+        self.metrics.append(_described("metrics", port, ":interface=127.0.0.1"))
+
+    def opt_metrics_peer(self, peer: str) -> None:
+        """
+        Show another process too, as [NAME=]WHERE: the URL of its metrics port, or the description of an endpoint such
+        as unix:/run/app/p1.sock. Can be given several times.
+        """
+        if not peer.rpartition("=")[2]:
+            raise usage.UsageError(f"--metrics-peer {peer}: it has to say where, as in web1=http://10.0.0.2:9100")
+        self.peers.append(peer)
 
     def opt_factory(self, factory: str) -> None:
         """
@@ -235,6 +272,8 @@ class Options(usage.Options):
         except ValueError as error:
             name, _, why = str(error).partition(" ")
             raise usage.UsageError(f"--{name.replace('_', '-')} {why}") from None
+        if self.peers and not self.metrics:
+            raise usage.UsageError("--metrics-peer: there is nothing to show it on without --metrics")
         if self.static is not None and any(mount.prefix == "/" for mount in self.mounts):
             raise usage.UsageError("--static: the files and a --factory without PREFIX can't both be at /")
         if self.client is not None and any(f"{mount.prefix}/".startswith(f"{CLIENT_PATH}/") for mount in self.mounts):
@@ -246,6 +285,8 @@ class Options(usage.Options):
         """
         if "process_name" in self.settings:
             raise usage.UsageError("--process-name: with --processes each process has a name already, p1 and so on")
+        if self.metrics:
+            raise usage.UsageError("--metrics: it can't be shared by the processes of --processes")
         names = namesOf(count)
         self.settings["process_name"] = names[0]
         try:
@@ -280,6 +321,7 @@ def _site(options: Options, reactor: Any) -> SockJSMultiFactory:
     @return: the site of what C{options} ask for.
     """
     from txsockjs.factory import mount
+    from txsockjs.health import HealthResource
     from txsockjs.pages import Page
     from txsockjs.transports.answers import JAVASCRIPT
 
@@ -287,7 +329,20 @@ def _site(options: Options, reactor: Any) -> SockJSMultiFactory:
     site = _services(options, reactor, root)
     if options.client is not None:
         site.resource = mount(site.resource, CLIENT_PATH, Page(options.client, JAVASCRIPT))
+    if _isTaken(HEALTH_PATH, options):
+        _log.info("{path} is a place of yours, so nothing tells there whether the service drains", path=HEALTH_PATH)
+    else:
+        site.resource = mount(site.resource, HEALTH_PATH, HealthResource(site))
     return site
+
+
+def _isTaken(path: str, options: Options) -> bool:
+    """
+    @return: whether there is something of the user's at a path, or below it.
+    """
+    if any(f"{mount.prefix}/".startswith(f"{path}/") for mount in options.mounts):
+        return True
+    return options.static is not None and os.path.lexists(os.path.join(options.static, path[1:]))
 
 
 def _services(options: Options, reactor: Any, root: Resource | None) -> SockJSMultiFactory:
@@ -331,20 +386,55 @@ def makeService(options: Options) -> SockJSService | Supervisor:
 
     if options.processes is not None:
         return _supervisor(options, reactor)
-    endpoints = []
-    for description in options.ports or [DEFAULT_PORT]:
-        try:
-            endpoints.append((description, serverFromString(reactor, description)))
-        except OSError as error:
-            raise CannotStart(f"--port {description}: {whyNotListening(Failure(), options.appDir)}") from error
-        except ImportError as error:
-            raise CannotStart(f"--port {description}: {error}; TLS needs txsockjs[tls]") from error
-        except Exception as error:  # there is no telling what parsers raise
-            raise CannotStart(f"--port {description}: that describes no endpoint: {error}") from error
+    endpoints = _endpoints(reactor, "port", options.ports or [DEFAULT_PORT], options.appDir)
     site = _site(options, reactor)
     paths = list(site.paths)
     if "/" not in paths and (options.static is not None or not options.mounts):
         paths.insert(0, "/")
     example = options.mounts[0].prefix if options.mounts else site.paths[0]
-    name = options.settings.get("process_name")
-    return SockJSService(reactor, site, endpoints, paths, example, options.appDir, name, Lifeline.find(reactor))
+    watching = _watching(options, reactor, site)
+    name, lifeline = options.settings.get("process_name"), Lifeline.find(reactor)
+    return SockJSService(reactor, site, endpoints, paths, example, options.appDir, watching, name, lifeline)
+
+
+def _endpoints(
+    reactor: Any, flag: str, descriptions: Sequence[str], directory: str
+) -> list[tuple[str, IStreamServerEndpoint]]:
+    """
+    @return: each endpoint, with its description.
+
+    @raise CannotStart: when one can't be had.
+    """
+    endpoints = []
+    for description in descriptions:
+        try:
+            endpoints.append((description, serverFromString(reactor, description)))
+        except OSError as error:
+            raise CannotStart(f"--{flag} {description}: {whyNotListening(Failure(), directory)}") from error
+        except ImportError as error:
+            raise CannotStart(f"--{flag} {description}: {error}; TLS needs txsockjs[tls]") from error
+        except Exception as error:  # there is no telling what parsers raise
+            raise CannotStart(f"--{flag} {description}: that describes no endpoint: {error}") from error
+    return endpoints
+
+
+def _watching(options: Options, reactor: Any, site: SockJSMultiFactory) -> WatchingService | None:
+    """
+    @return: what serves those who watch C{site}, if they are to be served.
+    """
+    if not options.metrics:
+        return None
+    try:
+        from txsockjs.metrics import StatusSite, Watched, peerFromString
+    except ImportError as error:
+        raise CannotStart(f"--metrics: {error}; it needs txsockjs[metrics]") from error
+
+    endpoints = _endpoints(reactor, "metrics", options.metrics, options.appDir)
+    peers = []
+    for text in options.peers:
+        try:
+            peers.append(peerFromString(reactor, text))
+        except ValueError as error:
+            raise CannotStart(f"--metrics-peer {error}") from error
+    watched = Watched(site, reactor=reactor)
+    return WatchingService(reactor, StatusSite(watched, peers, reactor=reactor), endpoints, options.appDir, watched)
