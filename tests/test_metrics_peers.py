@@ -8,19 +8,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tempfile
+from pathlib import Path
+from unittest import mock
 
-from twisted.internet import reactor
+from twisted.internet import reactor, ssl
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from tests.certificates import makeCertificate
 from tests.support import Apps
 from txsockjs.factory import SockJSFactory
 from txsockjs.metrics import StatusSite, Watched, peers
-from txsockjs.metrics.peers import BadAnswer, Peer, fullName, peerFromString
+from txsockjs.metrics.peers import BadAnswer, Peer, fullName, peerAt, peerFromString
 
 
 class NameTests(SynchronousTestCase):
@@ -68,6 +73,14 @@ class NameTests(SynchronousTestCase):
         ):
             self.assertIn("is no URL of a metrics port, such as http://10.0.0.2:9100", self.refused(text))
         self.assertIn("'nonsense:x' describes no endpoint: ", self.refused("a=nonsense:x"))
+
+    def test_noTLS(self):
+        """
+        Without what TLS takes, a URL that needs it is refused with what to install.
+        """
+        with mock.patch.dict(sys.modules, {"twisted.internet.ssl": None}):
+            self.assertIn("TLS needs txsockjs[tls]", self.refused("https://example.com"))
+            self.peer("http://example.com")
 
     def test_fullName(self):
         """
@@ -140,12 +153,32 @@ class AskingTests(TestCase):
             (f"p1=http://127.0.0.1:{port}", "p1"),
             (f"p1=tcp:127.0.0.1:{port}", "p1"),
             (f"p1=unix:{path}", "p1/inner"),
+            ("", "inner"),
         ):
-            peer = peerFromString(reactor, text)
-            self.assertIn(b"sockjs_up", await peer.ask("/metrics"))
-            [row] = await peer.status()
+            peer = peerFromString(reactor, text) if text else peerAt(reactor, "inner", lambda name: path)
+            with capturedLogs() as events:
+                self.assertIn(b"sockjs_up", await peer.ask("/metrics"))
+                [row] = await peer.status()
+            self.assertEqual(events, [])  # nor is there one for each question later on
             self.assertEqual((row["process"], row["state"], row["services"][0]["path"]), (name, "serving", "/"))
             self.assertEqual((peer.known, peer.why), ([name], ""))
+
+    async def test_tls(self):
+        """
+        Over TLS, the certificate has to be good.
+        """
+        directory = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, directory)
+        root = ssl.Certificate.loadPEM(makeCertificate(directory))
+        keys = f"privateKey={directory / 'k.pem'}:certKey={directory / 'c.pem'}"
+        port = await self.watching("", f"ssl:0:interface=127.0.0.1:{keys}")
+        where = f"https://localhost:{port.getHost().port}"
+        [row] = await peerFromString(reactor, where).status()
+        self.assertEqual((row["state"], row["why"]), ("gone", "the connection broke"))
+        real = ssl.optionsForClientTLS
+        self.patch(ssl, "optionsForClientTLS", lambda host: real(host, trustRoot=root))
+        [row] = await peerFromString(reactor, where).status()
+        self.assertEqual(row["state"], "serving")
 
     async def test_gone(self):
         """

@@ -14,7 +14,7 @@ from twisted.application.reactors import getReactorTypes
 
 __all__ = ["commandsFor", "namesOf"]
 
-_OWN = {"--port", "--processes", "--process-name", "--print-haproxy-config"}
+_OWN = {"--port", "--processes", "--process-name", "--print-haproxy-config", "--metrics", "--metrics-peer"}
 """Flags that are not passed on."""
 
 _TWISTD = "from twisted.scripts.twistd import run; run()"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from txsockjs.lifeline import Lifeline
     from txsockjs.metrics import StatusSite, Watched
 
-__all__ = ["ListeningService", "SockJSService", "WatchingService", "whyNotListening"]
+__all__ = ["ListeningService", "SockJSService", "WatchedService", "WatchingService", "whyNotListening"]
 
 _log = Logger(namespace="txsockjs")
 
@@ -94,13 +94,6 @@ class ListeningService(Service):
         if not self._attempts:
             self.privilegedStartService()
 
-    @property
-    def isListening(self) -> bool:
-        """
-        Whether all ports are open.
-        """
-        return len(self._ports) == len(self._endpoints)
-
     def listens(self, base: str) -> None:
         """
         There is one port more.
@@ -153,7 +146,6 @@ class SockJSService(ListeningService):
         paths: Sequence[str],
         example: str,
         directory: str,
-        watching: Service | None = None,
         name: str | None = None,
         lifeline: Lifeline | None = None,
     ) -> None:
@@ -170,19 +162,16 @@ class SockJSService(ListeningService):
 
         @param directory: where the user's own code is.
 
-        @param watching: serves those who watch this one; it stops when all else has.
-
         @param name: what this process is called among those of the service.
 
         @param lifeline: what ties it to a supervisor.
         """
         super().__init__(reactor, site, endpoints, directory)
+        self._name = name
+        self._lifeline = lifeline
         self._site = site
         self._paths = paths
         self._example = example
-        self._watching = watching
-        self._name = name
-        self._lifeline = lifeline
         self._told = self._hurried = False
 
     def privilegedStartService(self) -> None:
@@ -191,19 +180,15 @@ class SockJSService(ListeningService):
 
         @raise CannotStart: when it is known at once that this can't be done.
         """
-        if self._watching is not None:
-            self._watching.privilegedStartService()
-        if self._name is not None and self._lifeline is None:  # a supervisor puts it in front of each line
-            _log.info("this is {name}", name=self._name)
         super().privilegedStartService()
+        if self._name is not None and self._lifeline is None:  # a supervisor says it with each line
+            _log.info("this is {name}", name=self._name)
 
     def startService(self) -> None:
         """
         Listen, unless L{privilegedStartService} has: C{twist} calls only this one.
         """
         super().startService()
-        if self._watching is not None:
-            self._watching.startService()
         if self._lifeline is not None:
             self._lifeline.start(self._orphaned, self._hurry)
 
@@ -222,15 +207,13 @@ class SockJSService(ListeningService):
         stopped = self._site.drain(0 if self._hurried else None, close=self.close)
         # The last words of sessions are written by then, and leave when the reactor comes round to it.
         stopped.addCallback(lambda _: deferLater(self._reactor, 0))
-        if self._watching is not None:
-            stopped.addBoth(_thenStop, self._watching)
         return stopped.addBoth(_after, restore)
 
     def listens(self, base: str) -> None:
         """
-        Tell what there is to see at one more port, and the supervisor when it is the last one.
+        Tell what there is to see at one more port, and the supervisor when there is the last one.
         """
-        if self._lifeline is not None and self.isListening:
+        if self._lifeline is not None and len(self._ports) == len(self._endpoints):
             self._reactor.callWhenRunning(self._lifeline.tellReady)
         for path in self._paths:
             _log.info("serving {url}", url=_url(base, path))
@@ -308,6 +291,48 @@ class WatchingService(ListeningService):
         Tell where the status page is.
         """
         _log.info("watch at {url}", url=_url(base, "/"))
+
+
+class WatchedService(Service):
+    """
+    A service, and what serves those who watch it: that is there before, and stops when all else has.
+    """
+
+    def __init__(self, service: Service, watching: Service) -> None:
+        """
+        @param service: what is watched.
+
+        @param watching: serves those who watch.
+        """
+        self._service = service
+        self._watching = watching
+
+    def privilegedStartService(self) -> None:
+        """
+        Start both, as far as it takes privileges.
+
+        @raise CannotStart: when it is known at once that this can't be done.
+        """
+        super().privilegedStartService()
+        self._watching.privilegedStartService()
+        self._service.privilegedStartService()
+
+    def startService(self) -> None:
+        """
+        Start both.
+        """
+        super().startService()
+        self._watching.startService()
+        self._service.startService()
+
+    def stopService(self) -> Deferred[Any]:
+        """
+        Stop the service, and then the other one.
+
+        @return: fires when that is done.
+        """
+        super().stopService()
+        return maybeDeferred(self._service.stopService).addBoth(_thenStop, self._watching)
 
 
 def _after(result: object, restore: Callable[[], None]) -> None:

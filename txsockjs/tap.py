@@ -10,11 +10,11 @@ from __future__ import annotations
 import getopt
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python import usage
@@ -28,7 +28,7 @@ from txsockjs.naming import findFactory
 from txsockjs.options import OPTIONS, OptionInfo
 from txsockjs.options import Options as ServiceOptions
 from txsockjs.ports import spread
-from txsockjs.serving import SockJSService, WatchingService, whyNotListening
+from txsockjs.serving import SockJSService, WatchedService, WatchingService, whyNotListening
 from txsockjs.starting import CannotStart
 
 if TYPE_CHECKING:
@@ -285,8 +285,6 @@ class Options(usage.Options):
         """
         if "process_name" in self.settings:
             raise usage.UsageError("--process-name: with --processes each process has a name already, p1 and so on")
-        if self.metrics:
-            raise usage.UsageError("--metrics: it can't be shared by the processes of --processes")
         names = namesOf(count)
         self.settings["process_name"] = names[0]
         try:
@@ -362,7 +360,7 @@ def _services(options: Options, reactor: Any, root: Resource | None) -> SockJSMu
     return site
 
 
-def _supervisor(options: Options, reactor: Any) -> Supervisor:
+def _supervisor(options: Options, reactor: Any) -> Supervisor | WatchedService:
     """
     @return: what looks after the processes that C{options} ask for.
     """
@@ -371,10 +369,18 @@ def _supervisor(options: Options, reactor: Any) -> Supervisor:
     if os.name != "posix":
         raise CannotStart("--processes: this system has no signals by which processes are told to end in good order")
     commands = commandsFor(options.given, options.places, reactor, options.parent)
-    return Supervisor(reactor, commands, options.directory, ServiceOptions.build(options.settings).drain_timeout)
+    patience = ServiceOptions.build(options.settings).drain_timeout
+    supervisor = Supervisor(reactor, commands, options.directory, patience)
+    watching = _watching(options, reactor, None, lambda name: os.path.join(supervisor.runDirectory, f"{name}.metrics"))
+    if watching is None:
+        return supervisor
+    supervisor.extraArguments.append(
+        lambda name, directory: [f"--metrics=unix:{quoteStringArgument(os.path.join(directory, name))}.metrics"]
+    )
+    return WatchedService(supervisor, watching)
 
 
-def makeService(options: Options) -> SockJSService | Supervisor:
+def makeService(options: Options) -> SockJSService | Supervisor | WatchedService:
     """
     Make the service that was asked for.
 
@@ -392,9 +398,10 @@ def makeService(options: Options) -> SockJSService | Supervisor:
     if "/" not in paths and (options.static is not None or not options.mounts):
         paths.insert(0, "/")
     example = options.mounts[0].prefix if options.mounts else site.paths[0]
+    name = options.settings.get("process_name")
+    service = SockJSService(reactor, site, endpoints, paths, example, options.appDir, name, Lifeline.find(reactor))
     watching = _watching(options, reactor, site)
-    name, lifeline = options.settings.get("process_name"), Lifeline.find(reactor)
-    return SockJSService(reactor, site, endpoints, paths, example, options.appDir, watching, name, lifeline)
+    return service if watching is None else WatchedService(service, watching)
 
 
 def _endpoints(
@@ -418,23 +425,31 @@ def _endpoints(
     return endpoints
 
 
-def _watching(options: Options, reactor: Any, site: SockJSMultiFactory) -> WatchingService | None:
+def _watching(
+    options: Options, reactor: Any, site: SockJSMultiFactory | None, children: Callable[[str], str] | None = None
+) -> WatchingService | None:
     """
-    @return: what serves those who watch C{site}, if they are to be served.
+    @param site: what this process serves, if it does.
+
+    @param children: the path of the socket at which a process of the name tells its metrics.
+
+    @return: what serves those who watch, if they are to be served.
+
+    @raise CannotStart: when that can't be done.
     """
     if not options.metrics:
         return None
     try:
-        from txsockjs.metrics import StatusSite, Watched, peerFromString
+        from txsockjs.metrics import StatusSite, Watched, peerAt, peerFromString
     except ImportError as error:
         raise CannotStart(f"--metrics: {error}; it needs txsockjs[metrics]") from error
 
     endpoints = _endpoints(reactor, "metrics", options.metrics, options.appDir)
-    peers = []
+    peers = [] if children is None else [peerAt(reactor, name, children) for name in options.places]
     for text in options.peers:
         try:
             peers.append(peerFromString(reactor, text))
         except ValueError as error:
             raise CannotStart(f"--metrics-peer {error}") from error
-    watched = Watched(site, reactor=reactor)
+    watched = None if site is None else Watched(site, options.settings.get("process_name") or "", reactor)
     return WatchingService(reactor, StatusSite(watched, peers, reactor=reactor), endpoints, options.appDir, watched)

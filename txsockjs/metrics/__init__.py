@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from txsockjs.metrics.collector import SockJSCollector, collectorOf
 from txsockjs.metrics.loop import LoopLag
-from txsockjs.metrics.peers import Peer, peerFromString
+from txsockjs.metrics.peers import Peer, peerAt, peerFromString
 from txsockjs.metrics.site import MetricsResource, StatusSite
 from txsockjs.metrics.watched import Watched
 
@@ -21,5 +21,6 @@ __all__ = [
     "StatusSite",
     "Watched",
     "collectorOf",
+    "peerAt",
     "peerFromString",
 ]

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.endpoints import clientFromString
+from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, clientFromString, wrapClientTLS
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, ResponseDone
@@ -28,13 +28,15 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
-__all__ = ["DEADLINE", "MOST_BYTES", "BadAnswer", "Peer", "fullName", "peerFromString"]
+__all__ = ["DEADLINE", "MOST_BYTES", "BadAnswer", "Peer", "fullName", "peerAt", "peerFromString"]
 
 DEADLINE = 2.0
 """Seconds that a peer has for an answer."""
 
 MOST_BYTES = 4 * 1024 * 1024
 """The size that an answer may have."""
+
+_LOCAL = "http://localhost"
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -192,23 +194,48 @@ def _bodyOf(response: IResponse) -> Deferred[bytes]:
     return whole
 
 
-@implementer(IAgentEndpointFactory)
-class _One:
+@implementer(IAgentEndpointFactory, IStreamClientEndpoint)
+class _Way:
     """
-    Leads to one endpoint, whatever the URL.
+    Leads to one place, whatever the URL.
     """
 
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
-        self._endpoint = endpoint
+    def __init__(self, make: Callable[[], IStreamClientEndpoint]) -> None:
+        """
+        @param make: makes the endpoint, each time that one is needed.
+        """
+        self._make = make
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """
-        @return: the endpoint.
+        @return: what leads there.
         """
-        return self._endpoint
+        return self
+
+    def connect(self, protocolFactory: Any) -> Deferred[IProtocol]:
+        """
+        Connect, without a line in the log for each question.
+        """
+        protocolFactory.noisy = False
+        return self._make().connect(protocolFactory)
 
 
-def peerFromString(reactor: Any, text: str, connect: Callable[..., Any] = clientFromString) -> Peer:
+def _peer(reactor: Any, name: str, url: str, make: Callable[[], IStreamClientEndpoint]) -> Peer:
+    return Peer(name, Agent.usingEndpointFactory(reactor, _Way(make)), url.encode("ascii"), reactor)
+
+
+def peerAt(reactor: Any, name: str, pathOf: Callable[[str], str]) -> Peer:
+    """
+    @param reactor: connects, and tells the time.
+
+    @param name: the name of a process on this machine.
+
+    @param pathOf: called with the name each time that the process is asked; returns the path of its unix socket.
+    """
+    return _peer(reactor, name, _LOCAL, lambda: UNIXClientEndpoint(reactor, pathOf(name), timeout=DEADLINE))
+
+
+def peerFromString(reactor: Any, text: str) -> Peer:
     """
     Read one C{--metrics-peer}.
 
@@ -216,30 +243,36 @@ def peerFromString(reactor: Any, text: str, connect: Callable[..., Any] = client
 
     @param text: C{[NAME=]WHERE}, where C{WHERE} is the URL of a metrics port or the description of an endpoint.
 
-    @param connect: makes an endpoint of a description.
-
     @raise ValueError: when that is no such thing; the text says why.
     """
     name, found, where = text.partition("=")
     if not found or not _NAME.fullmatch(name):
         name, where = "", text
     if where.partition(":")[0].lower() in ("http", "https"):
-        parts = urlsplit(where)
-        try:
-            known = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-        except ValueError:
-            known = False
-        if not known or parts.query or parts.fragment or parts.username is not None or not where.isascii():
-            raise ValueError(f"{where!r} is no URL of a metrics port, such as http://10.0.0.2:9100")
-        return Peer(
-            name or parts.netloc, Agent(reactor, connectTimeout=DEADLINE), where.rstrip("/").encode("ascii"), reactor
-        )
+        return _peerOfURL(reactor, name, where)
     if ":" not in where:
-        raise ValueError(
-            f"{where!r} is neither a URL nor the description of an endpoint, such as unix:/run/app/p1.sock"
-        )
+        raise ValueError(f"{where!r} is neither a URL nor the description of an endpoint, such as unix:/run/p1.sock")
     try:
-        endpoint = connect(reactor, where)
+        endpoint = clientFromString(reactor, where)
     except Exception as error:  # there is no telling what parsers raise
         raise ValueError(f"{where!r} describes no endpoint: {error}") from None
-    return Peer(name or where, Agent.usingEndpointFactory(reactor, _One(endpoint)), b"http://localhost", reactor)
+    return _peer(reactor, name or where, _LOCAL, lambda: endpoint)
+
+
+def _peerOfURL(reactor: Any, name: str, url: str) -> Peer:
+    parts = urlsplit(url)
+    isSecure = parts.scheme == "https"
+    try:
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", 0
+    if not host or port == 0 or parts.query or parts.fragment or parts.username is not None or not url.isascii():
+        raise ValueError(f"{url!r} is no URL of a metrics port, such as http://10.0.0.2:9100")
+    endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, host, port or (443 if isSecure else 80))
+    if isSecure:
+        try:
+            from twisted.internet.ssl import optionsForClientTLS
+        except ImportError as error:
+            raise ValueError(f"{url!r} can't be used: {error}; TLS needs txsockjs[tls]") from None
+        endpoint = wrapClientTLS(optionsForClientTLS(host), endpoint)
+    return _peer(reactor, name or parts.netloc, url.rstrip("/"), lambda: endpoint)
