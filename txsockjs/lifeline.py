@@ -12,8 +12,10 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionDone
 from twisted.internet.fdesc import readFromFD, setNonBlocking
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 __all__ = ["HEARING", "HURRY", "READY", "TELLING", "VARIABLE", "Lifeline"]
 
@@ -88,11 +90,16 @@ class Lifeline(FileDescriptor):
         """
         There is something to read, or nothing will be any more.
         """
-        end = readFromFD(self._hearing, self._heard)
-        if end is not None:
+        return readFromFD(self._hearing, self._heard)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The pipe is closed, by the end of the supervisor, or by that of this reactor, which calls it another reason.
+        """
+        super().connectionLost(reason)
+        if reason.check(ConnectionDone):
             _log.error("the supervisor is gone, so this process leaves as well")
             self._lost()
-        return end
 
     def _heard(self, data: bytes) -> None:
         if HURRY.strip() in data.split(b"\n"):

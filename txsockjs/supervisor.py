@@ -56,7 +56,7 @@ _HURRIED = 3.0
 _LINE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T\S+ \[(?P<system>[^\]]+)\] (?P<text>.*)")
 """A line of the log of a process, which begins with its time."""
 
-_LONGEST_LINE = 65536
+_LONGEST_LINE = 16384
 
 _WHY = "sockjs: "
 """How the line begins by which a process says why it can't start."""
@@ -268,7 +268,7 @@ class Supervisor(ProcessMonitor):
         self._directory = directory
         self._environment = {**(os.environ if environment is None else environment), VARIABLE: "1"}
         self._pid = os.getpid()
-        self._deadlines: dict[str, Any] = {}
+        self._deadlines: dict[str, IDelayedCall] = {}
         self._everUp = False
         self._rolling = self._rollAgain = False
         self._hurried = False
@@ -311,9 +311,11 @@ class Supervisor(ProcessMonitor):
         @return: fires when the last one is gone.
         """
         Service.stopService(self)
-        for call in [*self.restart.values(), *self._deadlines.values()]:
-            if call.active():
-                call.cancel()
+        for restart in self.restart.values():
+            if restart.active():
+                restart.cancel()
+        for name in list(self._deadlines):
+            self._cancelDeadline(name)
         restore = replaceSignalHandlers(self._reactor, self.hurry)
         stopped = Deferred.fromCoroutine(self._stopInTurn())
         return stopped.addBoth(self._clearUp, restore)
@@ -385,11 +387,16 @@ class Supervisor(ProcessMonitor):
     def _isLate(self, name: str) -> None:
         self.protocols[name].kill(f"it has not come up within {START_TIMEOUT:g} seconds")
 
+    def _cancelDeadline(self, name: str) -> None:
+        deadline = self._deadlines.pop(name, None)
+        if deadline is not None and deadline.active():
+            deadline.cancel()
+
     def isUp(self, child: Supervised) -> None:
         """
         A process serves. When it is the first one, all others are started.
         """
-        self._deadlines.pop(child.name).cancel()
+        self._cancelDeadline(child.name)
         _log.info("{name} is up, as process {pid}", name=child.name, pid=child.transport.pid)
         if self._everUp or not self.running:
             return
@@ -403,9 +410,7 @@ class Supervisor(ProcessMonitor):
         A process is gone.
         """
         name = child.name
-        deadline = self._deadlines.pop(name, None)
-        if deadline is not None and deadline.active():
-            deadline.cancel()
+        self._cancelDeadline(name)
         if not child.isUp or child.isLeaving:
             # What has never served counts as having ended at once, however long that took; what was told to end not.
             alive = 0.0 if not child.isLeaving else self.threshold
@@ -421,7 +426,7 @@ class Supervisor(ProcessMonitor):
         else:
             delay = self.restart[name].getTime() - self._clock.seconds()
             _log.error(
-                "{name} has ended: {why}; it is started again in {delay:g} seconds",
+                "{name} has ended: {why}; it is started again in {delay:g} s",
                 name=name,
                 why=child.why or how,
                 delay=max(0.0, round(delay, 1)),
