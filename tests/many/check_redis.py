@@ -372,8 +372,7 @@ class ServerTests(TestCase):
         certificate = f"{directory}/c.pem"
         tls = ("--tls-cert-file", certificate, "--tls-key-file", f"{directory}/k.pem", "--tls-auth-clients", "no")
         port = await self.freePort()
-        redis = await Redis(self, *tls, "--tls-port", str(port), "--bind", "127.0.0.1").start()
-        self.assertTrue(redis.child.running)
+        await Redis(self, *tls, "--tls-port", str(port), "--bind", "127.0.0.1").start()
         await self.channelsAt(f"rediss://localhost:{port}/0?ca={certificate}")
         wrong = Channels(f"rediss://localhost:{port}/0", reactor)
         self.addCleanup(wrong.stop)
