@@ -18,6 +18,8 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
 from tests.support import Apps, Recorder, SiteCase, TextEcho
+from txsockjs.broadcast import Channels
+from txsockjs.bus.interfaces import BusFacts
 from txsockjs.factory import SockJSFactory, SockJSMultiFactory
 from txsockjs.metrics import MetricsResource, Peer, StatusSite, Watched, collectorOf
 from txsockjs.metrics.exposition import ExpositionResource
@@ -259,6 +261,88 @@ class CollectorTests(MetricsCase):
         self.assertEqual(registry.get_sample_value("sockjs_event_loop_lag_last_seconds"), 0.5)
         collector.stop()
         self.assertEqual([call for call in self.clock.getDelayedCalls() if call.getTime() == 1.5], [])
+
+
+class ChannelsTests(MetricsCase):
+    """
+    What is told of the channels of this process, and of its bus.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.channels = Channels()
+        self.apps = Apps(Recorder)
+        self.watchedSite = self.service(self.apps)
+        leaf = MetricsResource(
+            self.watchedSite, reactor=self.clock, registry=CollectorRegistry(), channels=self.channels
+        )
+        self.hang(leaf)
+
+    def test_channels(self):
+        """
+        Channels and members are told, and what was published, delivered and could not be.
+        """
+        watching, self.site = self.site, self.watchedSite
+        for name in "ab":
+            self.answerTo("POST", f"/0/{name}/xhr")
+        self.site = watching
+        first, second = self.apps.built
+        for protocol, channel in ((first, "x"), (second, "x"), (second, "y"), (first, "z")):
+            self.channels.subscribe(protocol, channel)
+        self.channels.unsubscribe(first, "z")
+        for channel in "xxyn":
+            self.channels.publish(channel, "hello")
+        self.channels.stats.undeliverable = 4
+        self.samples()
+        self.assertEqual(self.value("sockjs_channels"), 2)
+        self.assertEqual(self.value("sockjs_channel_members"), 3)
+        self.assertEqual(self.value("sockjs_channel_joins_total"), 4)
+        self.assertEqual(self.value("sockjs_channel_leaves_total"), 1)
+        self.assertEqual(self.value("sockjs_channel_published_messages_total"), 4)
+        self.assertEqual(self.value("sockjs_channel_delivered_messages_total"), 5)
+        self.assertEqual(self.value("sockjs_channel_undeliverable_messages_total"), 4)
+
+    def test_bus(self):
+        """
+        What the bus counts is told under its name; its lag is a histogram.
+        """
+        bus = self.channels.bus
+        names = "messagesOut bytesOut batchesOut messagesIn bytesIn batchesIn duplicates malformed connects disconnects"
+        for number, name in enumerate([*names.split(), "failures"], 1):
+            setattr(bus.stats, name, number)
+        bus.stats.lags[0], bus.stats.lags[-1] = 2, 1
+        bus.stats.lagCount, bus.stats.lagSum, bus.stats.lastLag = 3, 20.5, 20.0
+        bus.facts = lambda: BusFacts("redis://h:6379/0", False, 12, 13, 0)
+        self.channels.stats.gaps, self.channels.stats.lost = 14, 15
+        self.samples()
+        self.assertEqual(self.value("sockjs_bus_connected", bus="redis://h:6379/0"), 0)
+        self.assertEqual(self.value("sockjs_bus_waiting_messages"), 12)
+        self.assertEqual(self.value("sockjs_bus_waiting_bytes"), 13)
+        told = [
+            *("sent_messages", "sent_bytes", "sent_batches", "received_messages", "received_bytes", "received_batches"),
+            *("duplicates", "malformed", "connects", "disconnects", "failures"),
+        ]
+        for number, name in enumerate(told, 1):
+            self.assertEqual(self.value(f"sockjs_bus_{name}_total"), number)
+        self.assertEqual(self.value("sockjs_bus_gaps_total"), 14)
+        self.assertEqual(self.value("sockjs_bus_lost_messages_total"), 15)
+        self.assertEqual(self.value("sockjs_bus_lag_seconds_bucket", le="0.001"), 2)
+        self.assertEqual(self.value("sockjs_bus_lag_seconds_bucket", le="10.0"), 2)
+        self.assertEqual(self.value("sockjs_bus_lag_seconds_bucket", le="+Inf"), 3)
+        self.assertEqual(self.value("sockjs_bus_lag_seconds_sum"), 20.5)
+        self.assertEqual(self.value("sockjs_bus_lag_last_seconds"), 20)
+
+    def test_facts(self):
+        """
+        The facts of a process have them too; a lag that was never measured is none.
+        """
+        self.channels.publish("x", "hello")
+        facts = json.loads(json.dumps(Watched({}, "", self.clock, self.channels).facts()))["channels"]
+        self.assertEqual((facts["channels"], facts["members"], facts["published"], facts["lost"]), (0, 0, 1, 0))
+        self.assertEqual((facts["bus"]["name"], facts["bus"]["connected"], facts["bus"]["lag"]), ("memory", True, None))
+        self.channels.bus.stats.lagCount, self.channels.bus.stats.lastLag = 1, 0.25
+        facts = Watched({}, "", self.clock, self.channels).facts()["channels"]
+        self.assertEqual(facts["bus"]["lag"], 0.25)
 
 
 class _Own:

@@ -201,9 +201,11 @@ class AskingTests(TestCase):
         Who takes a request and does not answer has its time, and the connection is closed then.
         """
         self.patch(peers, "DEADLINE", 0.2)
-        peer = await self.answering(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", ends=False)
-        self.assertEqual(await peer.status(), [{"process": "p1", "state": "gone", "why": "no answer in 0.2 seconds"}])
-        await self.factory.lost
+        for begun in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"):
+            peer = await self.answering(begun, ends=False)
+            [row] = await peer.status()
+            self.assertEqual(row, {"process": "p1", "state": "gone", "why": "no answer in 0.2 seconds"})
+            await self.factory.lost
 
     async def test_tooLarge(self):
         """

@@ -7,7 +7,7 @@ and each scrape looks at every session once.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -17,6 +17,8 @@ from twisted.internet.interfaces import IReactorTime
 
 import twisted
 import txsockjs
+from txsockjs.broadcast import Channels, channels
+from txsockjs.bus.interfaces import LAG_BOUNDS, IBus
 from txsockjs.metrics.loop import BOUNDS
 from txsockjs.metrics.watched import Places, Watched
 from txsockjs.resource import SockJSResource
@@ -38,13 +40,14 @@ class SockJSCollector(Collector):
         """
         @return: the names, for the registry, which would otherwise collect to learn them.
         """
-        return [*_ofServices({}), *_ofProcess(self._watched)]
+        return [*_ofServices({}), *_ofChannels(self._watched.channels), *_ofProcess(self._watched)]
 
     def collect(self) -> Iterator[Metric]:
         """
         Look at the services.
         """
         yield from _ofServices(self._watched.services)
+        yield from _ofChannels(self._watched.channels)
         yield from _ofProcess(self._watched)
 
     def stop(self) -> None:
@@ -54,7 +57,9 @@ class SockJSCollector(Collector):
         self._watched.stop()
 
 
-def collectorOf(services: Places, reactor: IReactorTime | None = None) -> SockJSCollector:
+def collectorOf(
+    services: Places, reactor: IReactorTime | None = None, channels: Channels = channels
+) -> SockJSCollector:
     """
     Make a collector for a C{CollectorRegistry} of your own, which has to be read in the reactor's thread. It looks at
     the reactor from now on, twice a second.
@@ -62,8 +67,10 @@ def collectorOf(services: Places, reactor: IReactorTime | None = None) -> SockJS
     @param services: services by their paths, or a site.
 
     @param reactor: where time comes from; the global reactor by default.
+
+    @param channels: the channels of this process; by default those of L{txsockjs.broadcast}.
     """
-    watched = Watched(services, "", reactor)
+    watched = Watched(services, "", reactor, channels)
     watched.start()
     return SockJSCollector(watched)
 
@@ -134,14 +141,71 @@ def _ofServices(services: Mapping[str, SockJSResource]) -> Iterator[Metric]:
     yield from (sessions, limit, opened, closed, refused, *families.values(), *waiting.values(), draining)
 
 
+def _ofChannels(channels: Channels) -> Iterator[Metric]:
+    gauges, counted = channels.gauges(), channels.stats
+    yield GaugeMetricFamily("sockjs_channels", "Channels that have members in this process.", gauges.channels)
+    yield GaugeMetricFamily("sockjs_channel_members", "Members, counted for each channel.", gauges.members)
+    yield CounterMetricFamily("sockjs_channel_joins", "How often a connection joined a channel.", counted.joined)
+    yield CounterMetricFamily("sockjs_channel_leaves", "How often one left.", counted.left)
+    yield CounterMetricFamily("sockjs_channel_published_messages", "Messages published here.", counted.published)
+    yield CounterMetricFamily(
+        "sockjs_channel_delivered_messages", "Messages given to members, counted for each.", counted.delivered
+    )
+    yield CounterMetricFamily(
+        "sockjs_channel_undeliverable_messages",
+        "Messages not given to members whose service can't decode them.",
+        counted.undeliverable,
+    )
+    yield CounterMetricFamily("sockjs_bus_gaps", "How often messages may have been missed.", counted.gaps)
+    yield CounterMetricFamily("sockjs_bus_lost_messages", "Messages that never left this process.", counted.lost)
+    yield from _ofBus(channels.bus)
+
+
+def _ofBus(bus: IBus) -> Iterator[Metric]:
+    facts, stats = bus.facts(), bus.stats
+    connected = GaugeMetricFamily("sockjs_bus_connected", "1 while the bus carries messages, else 0.", labels=["bus"])
+    connected.add_metric([facts.name], facts.connected)
+    yield connected
+    yield GaugeMetricFamily("sockjs_bus_waiting_messages", "Messages that wait for the bus.", facts.waitingMessages)
+    yield GaugeMetricFamily("sockjs_bus_waiting_bytes", "Their size.", facts.waitingBytes)
+    for name, about, value in (
+        ("sent_messages", "Messages that the bus has taken.", stats.messagesOut),
+        ("sent_bytes", "Their size.", stats.bytesOut),
+        ("sent_batches", "In how many pieces they were.", stats.batchesOut),
+        ("received_messages", "Messages that came from the bus.", stats.messagesIn),
+        ("received_bytes", "Their size.", stats.bytesIn),
+        ("received_batches", "In how many pieces they were.", stats.batchesIn),
+        ("duplicates", "Pieces that came a second time, and were dropped.", stats.duplicates),
+        ("malformed", "Pieces that could not be understood, and were dropped.", stats.malformed),
+        ("connects", "How often a connection to the bus was made.", stats.connects),
+        ("disconnects", "How often one was lost.", stats.disconnects),
+        ("failures", "How often none could be made.", stats.failures),
+    ):
+        yield CounterMetricFamily(f"sockjs_bus_{name}", about, value)
+    yield _histogram(
+        "sockjs_bus_lag_seconds", "The time from publishing to having it back.", LAG_BOUNDS, stats.lags, stats.lagSum
+    )
+    yield GaugeMetricFamily("sockjs_bus_lag_last_seconds", "The last of these.", stats.lastLag)
+
+
+def _histogram(name: str, about: str, bounds: Sequence[float], counts: Sequence[int], total: float) -> Metric:
+    """
+    @param counts: one number for each of C{bounds}, and one for what is beyond; each value is counted once.
+    """
+    made = HistogramMetricFamily(name, about)
+    made.add_metric([], list(zip([*map(str, bounds), "+Inf"], accumulate(counts))), total)
+    return made
+
+
 def _ofProcess(watched: Watched) -> Iterator[Metric]:
     lag = watched.lag
-    bounds = [*(str(bound) for bound in BOUNDS), "+Inf"]
-    histogram = HistogramMetricFamily(
-        "sockjs_event_loop_lag_seconds", "How late the reactor calls what is due, looked at twice a second."
+    yield _histogram(
+        "sockjs_event_loop_lag_seconds",
+        "How late the reactor calls what is due, looked at twice a second.",
+        BOUNDS,
+        lag.counts,
+        lag.total,
     )
-    histogram.add_metric([], list(zip(bounds, accumulate(lag.counts))), lag.total)
-    yield histogram
     yield GaugeMetricFamily("sockjs_event_loop_lag_last_seconds", "The last of these.", lag.last)
     yield GaugeMetricFamily("sockjs_event_loop_lag_max_seconds", "The greatest of the last minute.", lag.most)
     yield GaugeMetricFamily("sockjs_up", "1 for a process that answers, else 0.", 1)

@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, clientFromString, wrapClientTLS
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
@@ -43,7 +42,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 class BadAnswer(Exception):
     """
-    A peer has answered, but not as a metrics port of ours does; the text says how, in a few words.
+    A peer has not answered as a metrics port of ours does in time; the text says how, in a few words.
     """
 
 
@@ -99,7 +98,7 @@ class Peer:
         answer: Deferred[bytes] = self._agent.request(
             b"GET", self._url + path.encode("ascii"), Headers({b"User-Agent": [b"txsockjs"]})
         ).addCallback(_bodyOf)
-        answer.addTimeout(DEADLINE, self._clock)
+        answer.addTimeout(DEADLINE, self._clock, _tooLate)
         answer.addBoth(self._answered, path)
         return waiting
 
@@ -137,11 +136,13 @@ def _rowsOf(body: bytes) -> list[dict[str, Any]]:
     raise BadAnswer("answers with something else")
 
 
+def _tooLate(result: object, seconds: float) -> Failure:
+    return Failure(BadAnswer(f"no answer in {seconds:g} seconds"))
+
+
 def _whyNot(failure: Failure) -> str:
     if failure.check(BadAnswer):
         return str(failure.value)
-    if failure.check(DeferredTimeout, CancelledError):
-        return f"no answer in {DEADLINE:g} seconds"
     if failure.check(ConnectError, OSError):
         return "can't be reached"
     return "the connection broke"

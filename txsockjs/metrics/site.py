@@ -12,6 +12,7 @@ from prometheus_client.registry import CollectorRegistry
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
+from txsockjs.broadcast import Channels, channels
 from txsockjs.channel import Channel
 from txsockjs.factory import SockJSMultiFactory, mount
 from txsockjs.health import HealthResource
@@ -43,6 +44,7 @@ class MetricsResource(ExpositionResource):
         process: str = "",
         registry: CollectorRegistry = REGISTRY,
         reactor: IReactorTime | None = None,
+        channels: Channels = channels,
     ) -> None:
         """
         Look at the reactor from now on, twice a second.
@@ -54,8 +56,10 @@ class MetricsResource(ExpositionResource):
         @param registry: what is told as well: the application's own metrics, and by default facts of the process.
 
         @param reactor: where time comes from; the global reactor by default.
+
+        @param channels: the channels of this process; by default those of L{txsockjs.broadcast}.
         """
-        watched = Watched(services, process, reactor)
+        watched = Watched(services, process, reactor, channels)
         super().__init__(watched, registry=registry)
         watched.start()
         self.stop = watched.stop

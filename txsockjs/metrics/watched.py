@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 import txsockjs
+from txsockjs.broadcast import Channels, channels
 from txsockjs.factory import SockJSFactory, SockJSMultiFactory
 from txsockjs.memory import residentMemory
 from txsockjs.metrics.loop import LoopLag
@@ -33,17 +34,27 @@ class Watched:
 
     @ivar name: its name among the processes of the service; empty where there is but one.
     @ivar lag: how late its reactor is.
+    @ivar channels: its channels.
     """
 
-    def __init__(self, places: Places, name: str = "", reactor: IReactorTime | None = None) -> None:
+    def __init__(
+        self,
+        places: Places,
+        name: str = "",
+        reactor: IReactorTime | None = None,
+        channels: Channels = channels,
+    ) -> None:
         """
         @param places: what to watch.
 
         @param name: the name of this process.
 
         @param reactor: where time comes from; the global reactor by default.
+
+        @param channels: the channels of this process; by default those of L{txsockjs.broadcast}.
         """
         self.name = name
+        self.channels = channels
         self._places = places
         self._clock = chooseClock(reactor)
         self._since = self._clock.seconds()
@@ -90,8 +101,27 @@ class Watched:
             "memory": residentMemory(),
             "cpu": round(time.process_time(), 3),
             "lag": {"last": round(self.lag.last, 6), "most": round(self.lag.most, 6)},
+            "channels": _factsOfChannels(self.channels),
             "services": [_factsOf(path, service) for path, service in self.services.items()],
         }
+
+
+def _factsOfChannels(channels: Channels) -> dict[str, Any]:
+    gauges, bus = channels.gauges(), channels.bus
+    facts, stats = bus.facts(), bus.stats
+    return {
+        "channels": gauges.channels,
+        "members": gauges.members,
+        **channels.stats.asDict(),
+        "bus": {
+            "name": facts.name,
+            "connected": facts.connected,
+            "waiting_messages": facts.waitingMessages,
+            "waiting_bytes": facts.waitingBytes,
+            "lag": round(stats.lastLag, 6) if stats.lagCount else None,
+            "connects": stats.connects,
+        },
+    }
 
 
 def _factsOf(path: str, service: SockJSResource) -> dict[str, Any]:

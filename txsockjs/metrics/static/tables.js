@@ -141,26 +141,43 @@ export function showSums(rows) {
   );
 }
 
+// A process that has no bus, nobody in a channel and nothing published does not use channels.
+function usesChannels({ channels }) {
+  return channels && (channels.bus.name !== "memory" || channels.joined > 0 || channels.published > 0);
+}
+
+function busCell({ name, connected }) {
+  const made = element("td");
+  if (name === "memory") {
+    made.textContent = "none";
+    return made;
+  }
+  const state = element("span", "state", connected ? "connected" : "away");
+  state.dataset.state = connected ? "serving" : "gone";
+  state.title = name;
+  made.append(state);
+  return made;
+}
+
 export function showChannels(rows, point) {
-  const with_ = rows.filter((row) => isThere(row) && row.channels);
-  byId("channels").hidden = byId("channels-link").hidden = with_.length === 0;
+  const using = rows.filter((row) => isThere(row) && usesChannels(row));
+  byId("channels").hidden = byId("channels-link").hidden = using.length === 0;
   byId("channel-rows").replaceChildren(
-    ...with_.map((row) => {
+    ...using.map((row) => {
       const { channels } = row;
       const { rates } = point.processes.get(row.process);
       const made = element("tr");
-      const bus = channels.bus;
       made.append(
         header(element("span", "process", nameOf(row))),
-        element("td", "", bus ? `${bus.name}: ${bus.state}` : "none"),
+        busCell(channels.bus),
         cell(number(channels.channels)),
         cell(number(channels.members)),
         cell(rate(rates.published)),
         cell(rate(rates.delivered)),
-        cell(bus && bus.lag !== null ? lag(bus.lag) : "–"),
-        cell(bus ? number(bus.gaps) : "–"),
-        cell(bus ? number(bus.lost) : "–"),
-        cell(bus ? number(bus.reconnects) : "–")
+        cell(channels.bus.lag === null ? "–" : lag(channels.bus.lag)),
+        cell(number(channels.gaps)),
+        cell(number(channels.lost)),
+        cell(number(Math.max(0, channels.bus.connects - 1)))
       );
       return made;
     })
