@@ -115,10 +115,17 @@ class SupervisorCase(TestCase):
         """
         if child.status is None:
             child.signal(signal.SIGTERM)
-            child.signal(signal.SIGINT)
+            await deferLater(reactor, 0.5)
+            child.signal(signal.SIGINT)  # with none left to be polite to
             await child.stop()
         left = [int(pid) for pid in re.findall(r"is up, as process (\d+)", child.text())]
         await until(lambda: not any(map(isAlive, left)), "no process is left behind")
+
+    def pids(self, child: Child) -> dict[str, int]:
+        """
+        @return: the process of each name that came up last.
+        """
+        return {name: int(pid) for name, pid in re.findall(r"(p\d+) is up, as process (\d+)", child.text())}
 
 
 class ProcessesTests(SupervisorCase):
@@ -134,12 +141,6 @@ class ProcessesTests(SupervisorCase):
         child = self.spawn("--processes", str(count), *flags, runner=runner)
         await gatherResults([child.waitFor(rf"p{number} is up") for number in range(1, count + 1)])
         return child
-
-    def pids(self, child: Child) -> dict[str, int]:
-        """
-        @return: the process of each name that came up last.
-        """
-        return {name: int(pid) for name, pid in re.findall(r"(p\d+) is up, as process (\d+)", child.text())}
 
     def client(self, child: Child, name: str) -> HTTPClient:
         """
@@ -336,7 +337,7 @@ class PrintedTests(SupervisorCase):
         flags = ["--processes", "3", "--factory", "echo=many_app.Echo", *arguments]
         printing = self.spawn(*flags, "--print-haproxy-config")
         self.assertEqual(await printing.wait(60), 0)
-        child = self.spawn(*flags)
+        child = self.child = self.spawn(*flags)
         await gatherResults([child.waitFor(rf"p{number} is up") for number in (1, 2, 3)])
         with closing(socket.create_server(("127.0.0.1", 0))) as server:
             port = server.getsockname()[1]
@@ -399,16 +400,26 @@ class PrintedTests(SupervisorCase):
 
     async def test_cookie(self) -> None:
         """
-        A client stays with its process by its cookie, also if this says another name than that of who has it next; and
-        the client's address comes by the PROXY protocol.
+        A client stays with its process by its cookie. When this process stops, sessions that it has get their close
+        frame, and new ones go to another process, whose name is in the cookie then. All this by the PROXY protocol.
         """
-        client = await self.balance("--port", f"haproxy:unix:{self.directory}/app.sock", "--cookie-needed")
+        more = ["--cookie-needed", "--disconnect-delay", "20", "--drain-timeout", "20"]
+        client = await self.balance("--port", f"haproxy:unix:{self.directory}/app.sock", *more)
         cookies = [await self.echo(client, f"s{number}", None) for number in range(6)]
         self.assertEqual(set(cookies), {f"JSESSIONID=p{number}.dummy" for number in (1, 2, 3)})
         for sent in ("p2.abc", "p3.dummy"):
             kept = await self.echo(client, sent.replace(".", ""), f"JSESSIONID={sent}")
             self.assertEqual(kept, f"JSESSIONID={sent}")
         gone = await self.echo(client, "gone", "JSESSIONID=p9.abc")
+        old = [("Cookie", "JSESSIONID=p1.old")]
+        self.assertEqual(await (await client.request("POST", "/0/old/xhr", old)).body(), b"o\n")
+        os.kill(self.pids(self.child)["p1"], signal.SIGTERM)
+        await self.child.waitFor("p1: closing [0-9]+ sessions")
+        for pause in (0, 3):  # before and after HAProxy has noticed
+            await deferLater(reactor, pause)
+            moved = await self.echo(client, f"moved{pause}", "JSESSIONID=p1.abc")
+            self.assertRegex(moved, r"^JSESSIONID=p[23]\.abc$")
+        self.assertEqual(await (await client.request("POST", "/0/old/xhr", old)).body(), CLOSING)
         self.assertRegex(gone, r"^JSESSIONID=p[123]\.abc$")
 
 
