@@ -32,9 +32,12 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, FileBodyProduce
 
 from tests.certificates import makeCertificate
 from tests.processes import Child
-from txsockjs import __version__, tap
+from txsockjs import __version__, serving, tap
 from txsockjs.factory import SockJSMultiFactory
+from txsockjs.naming import findFactory
 from txsockjs.options import OPTIONS
+from txsockjs.serving import SockJSService
+from txsockjs.starting import CannotStart
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -125,9 +128,17 @@ class DirectoryMixin:
             path = self.directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(textwrap.dedent(text))
-        before, path = set(sys.modules), list(sys.path)
-        self.addCleanup(lambda: [sys.modules.pop(name) for name in set(sys.modules) - before])  # type: ignore[attr-defined]
-        self.patch(sys, "path", path)  # type: ignore[attr-defined]
+        self.addCleanup(self.forget)  # type: ignore[attr-defined]
+        self.patch(sys, "path", list(sys.path))  # type: ignore[attr-defined]
+
+    def forget(self) -> None:
+        """
+        Forget the user's modules, and no others: one of ours that is imported twice has classes of its own each time.
+        """
+        names = {Path(name).parts[0].removesuffix(".py") for name in MODULES}
+        for name in list(sys.modules):
+            if name.partition(".")[0] in names:
+                del sys.modules[name]
 
 
 class OptionsTests(DirectoryMixin, SynchronousTestCase):
@@ -139,7 +150,7 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
         """
         @return: why a command line is refused.
         """
-        return str(self.assertRaises(tap.CannotStart, parse, *arguments))
+        return str(self.assertRaises(CannotStart, parse, *arguments))
 
     def test_nothing(self) -> None:
         """
@@ -312,13 +323,13 @@ class FindTests(DirectoryMixin, SynchronousTestCase):
         """
         @return: the factory of a name.
         """
-        return tap._factory(name, str(self.directory))
+        return findFactory(name, str(self.directory))
 
     def refused(self, name: str) -> str:
         """
         @return: why a name is refused.
         """
-        error = self.assertRaises(tap.CannotStart, self.find, name)
+        error = self.assertRaises(CannotStart, self.find, name)
         self.assertNotIn("\n", str(error))
         self.assertEqual(f"sockjs: {error}", error.code)
         return str(error)
@@ -408,13 +419,13 @@ class URLTests(SynchronousTestCase):
             (UNIXAddress(b"/run/s"), "unix:/run/s", "unix:/run/s:/a"),
             (None, "carrier:pigeon", "carrier:pigeon:/a"),
         ]:
-            self.assertEqual(expected, tap._url(tap._base(address, description), "/a"))
+            self.assertEqual(expected, serving._url(serving._base(address, description), "/a"))
 
     def test_quoted(self) -> None:
         """
         A prefix that is no plain ASCII is shown as it is sent.
         """
-        self.assertEqual("http://h/a%20%C3%BC", tap._url("http://h", "/a ü"))
+        self.assertEqual("http://h/a%20%C3%BC", serving._url("http://h", "/a ü"))
 
 
 class ServiceTests(DirectoryMixin, TestCase):
@@ -422,7 +433,7 @@ class ServiceTests(DirectoryMixin, TestCase):
     L{tap.makeService} and what it makes, in this process.
     """
 
-    async def start(self, *arguments: str) -> tuple[tap.SockJSService, list[str]]:
+    async def start(self, *arguments: str) -> tuple[SockJSService, list[str]]:
         """
         Serve what a command line says.
 
@@ -529,7 +540,7 @@ class ServiceTests(DirectoryMixin, TestCase):
             ("tcp:1:colour=blue", "that describes no endpoint: .*colour"),
             ("ssl:0:privateKey=/nowhere/k.pem", "No such file or directory: /nowhere/k.pem"),
         ]:
-            with self.assertRaisesRegex(tap.CannotStart, why):
+            with self.assertRaisesRegex(CannotStart, why):
                 tap.makeService(parse("--port", port))
 
     def test_noTLS(self) -> None:
@@ -541,7 +552,7 @@ class ServiceTests(DirectoryMixin, TestCase):
             raise ImportError("No module named 'OpenSSL'")
 
         self.patch(tap, "serverFromString", parser)
-        with self.assertRaisesRegex(tap.CannotStart, r"No module named 'OpenSSL'; TLS needs txsockjs\[tls\]"):
+        with self.assertRaisesRegex(CannotStart, r"No module named 'OpenSSL'; TLS needs txsockjs\[tls\]"):
             tap.makeService(parse("--port", "ssl:0"))
 
 
@@ -598,15 +609,15 @@ class NotListeningTests(SynchronousTestCase):
         self.addCleanup(stream.close)
         self.patch(sys, "__stderr__", stream)
         self.atExit: list[Any] = []
-        self.patch(tap.atexit, "register", self.atExit.append)
+        self.patch(serving.atexit, "register", self.atExit.append)
 
-    def service(self, *results: Deferred[Any]) -> tap.SockJSService:
+    def service(self, *results: Deferred[Any]) -> SockJSService:
         """
         @return: a service of some endpoints.
         """
         endpoints = [(f"end:{number}", _Endpoint(result)) for number, result in enumerate(results)]
         site = SockJSMultiFactory(reactor=Clock())
-        return tap.SockJSService(self.reactor, site, endpoints, ["/"], "/", "/nowhere")
+        return SockJSService(self.reactor, site, endpoints, ["/"], "/", "/nowhere")
 
     def test_atOnce(self) -> None:
         """
@@ -615,7 +626,7 @@ class NotListeningTests(SynchronousTestCase):
         """
         port = _Port()
         service = self.service(succeed(port), fail(CannotListenError("", 1, PermissionError(13, "Permission denied"))))
-        error = self.assertRaises(tap.CannotStart, service.privilegedStartService)
+        error = self.assertRaises(CannotStart, service.privilegedStartService)
         self.assertEqual("sockjs: cannot listen on end:1: Permission denied\n", self.said.read_text())
         self.assertIsInstance(error, SystemExit)
         self.assertIsInstance(error, Exception)
@@ -628,7 +639,7 @@ class NotListeningTests(SynchronousTestCase):
         It is the same when the service is only started, as C{twist} does.
         """
         service = self.service(fail(CannotListenError("", 1, "Cannot acquire lock")))
-        self.assertRaises(tap.CannotStart, service.startService)
+        self.assertRaises(CannotStart, service.startService)
         self.assertEqual("sockjs: cannot listen on end:0: Cannot acquire lock\n", self.said.read_text())
 
     def test_later(self) -> None:
@@ -644,13 +655,13 @@ class NotListeningTests(SynchronousTestCase):
         later.errback(OSError("the far end is gone"))
         evenLater.errback(OSError("nobody hears this any more"))
         self.assertEqual("sockjs: cannot listen on end:0: OSError: the far end is gone\n", self.said.read_text())
-        self.assertEqual((1, [tap._exitBadly]), (self.reactor.stopped, self.atExit))
+        self.assertEqual((1, [serving._exitBadly]), (self.reactor.stopped, self.atExit))
 
     def test_stoppedBefore(self) -> None:
         """
         Listening that has not begun when the service stops is given up, which is no failure.
         """
-        self.patch(tap, "deferLater", lambda reactor, delay: None)
+        self.patch(serving, "deferLater", lambda reactor, delay: None)
         service = self.service(Deferred())
         service.privilegedStartService()
         service.startService()
@@ -664,7 +675,7 @@ class NotListeningTests(SynchronousTestCase):
         service = self.service(fail(OSError(98, "Address already in use")))
         service._pid += 1
         with capturedLogs() as events:
-            error = self.assertRaises(tap.CannotStart, service.privilegedStartService)
+            error = self.assertRaises(CannotStart, service.privilegedStartService)
         self.assertEqual(1, error.code)
         self.assertEqual("", self.said.read_text())
         self.assertIn("cannot listen on end:0: Address already in use", [event.get("why") for event in events])

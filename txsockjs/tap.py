@@ -7,75 +7,33 @@ What is heavy, and whatever chooses a reactor, is imported in L{makeService}; as
 
 from __future__ import annotations
 
-import atexit
-import importlib
 import os
-import signal
 import sys
-import threading
-import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from types import ModuleType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-from urllib.parse import quote
 
-from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError, ReactorNotRunning
-from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory, IStreamServerEndpoint
-from twisted.internet.protocol import Factory
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.static import File
 
-import twisted
 import txsockjs
+from txsockjs.naming import findFactory
 from txsockjs.options import OPTIONS, OptionInfo
 from txsockjs.options import Options as ServiceOptions
+from txsockjs.serving import SockJSService, whyNotListening
+from txsockjs.starting import CannotStart
 
 if TYPE_CHECKING:
     from txsockjs.factory import SockJSMultiFactory
 
-__all__ = ["CannotStart", "Options", "SockJSService", "makeService"]
+__all__ = ["Options", "makeService"]
 
 DEFAULT_PORT = "tcp:8081"
 
 CLIENT_PATH = "/sockjs.js"
 """Where C{--sockjs-js} is served."""
-
-_log = Logger(namespace="txsockjs")
-
-
-class CannotStart(SystemExit, Exception):
-    """
-    There is nothing to serve, or nowhere to serve it; the text says why, in one line.
-
-    It is a C{SystemExit} so that the process ends with that line and a status, and without a traceback. It is an
-    C{Exception} as well so that a C{twistd} that has become a daemon hands it to the process which waits for its
-    start, and removes its PID file.
-    """
-
-    def __init__(self, why: str) -> None:
-        super().__init__(" ".join(why.split()))
-        self.code = f"sockjs: {self}"
-
-    def say(self, pid: int) -> None:
-        """
-        Say it now. Python itself would say it on C{sys.stderr}, which leads into the log once C{twistd} has begun it.
-
-        @param pid: the process that had a terminal; a daemon has but its log.
-        """
-        if os.getpid() == pid and sys.__stderr__ is not None:
-            print(self.code, file=sys.__stderr__, flush=True)
-        else:
-            _log.error("{why}", why=str(self))
-        self.code = 1
 
 
 # -- the flags --------------------------------------------------------------------------------------------------------
@@ -260,283 +218,7 @@ class Options(usage.Options):
             raise usage.UsageError(f"--{_flag(info)}{str(error).removeprefix(info.name)}") from None
 
 
-# -- what the user has named ------------------------------------------------------------------------------------------
-
-
-_NOT_THE_USERS = tuple(
-    os.path.join(os.path.dirname(str(module.__file__)), "") for module in (importlib, twisted, txsockjs)
-)
-
-
-def _why(failure: Failure, directory: str) -> str:
-    """
-    @param directory: where the user's own code is.
-
-    @return: an exception in one line, with the place in the user's code, if it came by there.
-    """
-    error = failure.value
-    said = traceback.format_exception_only(error)[-1].strip()
-    if isinstance(error, SyntaxError):
-        return f"{said} ({error.filename}, line {error.lineno})"
-    # Not from the exception's own traceback: a Deferred may have taken that away.
-    places = [
-        (file, line)
-        for _, file, line, *_ in failure.frames
-        if not file.startswith("<") and not file.startswith(_NOT_THE_USERS)
-    ]
-    own = [place for place in places if place[0].startswith(os.path.join(directory, ""))] or places
-    return f"{said} ({own[-1][0]}, line {own[-1][1]})" if own else said
-
-
-def _import(name: str, directory: str) -> ModuleType | None:
-    """
-    @return: a module, or L{None} when there is none of that name.
-
-    @raise CannotStart: when there is one, and it fails.
-    """
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == name:
-            return None
-        raise CannotStart(f"module {name} can't be imported: {_why(Failure(), directory)}") from error
-
-
-def _find(name: str, directory: str) -> object:
-    """
-    @return: what a dotted name stands for.
-    """
-    way, *rest = name.split(".")
-    found: Any = _import(way, directory)
-    if found is None:
-        raise CannotStart(f"--factory {name}: there is no module {way!r}, neither in {directory} nor installed")
-    for attribute in rest:
-        missing = object()
-        inner = getattr(found, attribute, missing)
-        if inner is missing and hasattr(found, "__path__"):
-            inner = _import(f"{way}.{attribute}", directory) or missing
-        if inner is missing:
-            raise CannotStart(f"--factory {name}: there is no {attribute!r} in {way}")
-        found, way = inner, f"{way}.{attribute}"
-    return found
-
-
-def _factory(name: str, directory: str) -> IProtocolFactory:
-    """
-    @return: the factory that a dotted name stands for, or leads to.
-    """
-    found: Any = _find(name, directory)
-    if IProtocolFactory.providedBy(found):
-        return found
-    if isinstance(found, type) and IProtocol.implementedBy(found):
-        return Factory.forProtocol(found)  # type: ignore[type-var]
-    if isinstance(found, ModuleType):
-        raise CannotStart(f"--factory {name}: that is a module; name what to serve in it, such as {name}.Echo")
-    if not callable(found):
-        raise CannotStart(f"--factory {name}: that is no Protocol class, no factory and no function, but {found!r}")
-    try:
-        made = found()
-    except Exception as error:
-        raise CannotStart(f"--factory {name}: calling it failed: {_why(Failure(), directory)}") from error
-    if not IProtocolFactory.providedBy(made):
-        raise CannotStart(f"--factory {name}: calling it should return a factory, not {made!r}")
-    return made
-
-
-# -- serving ----------------------------------------------------------------------------------------------------------
-
-
-class SockJSService(Service):
-    """
-    Listens with one site on some endpoints.
-
-    It begins when C{twistd} still has its privileges, so a port below 1024 can be had together with C{--uid}.
-    """
-
-    def __init__(
-        self,
-        reactor: Any,
-        site: SockJSMultiFactory,
-        endpoints: Sequence[tuple[str, IStreamServerEndpoint]],
-        paths: Sequence[str],
-        example: str,
-        directory: str,
-    ) -> None:
-        """
-        @param reactor: the reactor that will run.
-
-        @param site: what serves.
-
-        @param endpoints: where, each with its description.
-
-        @param paths: what there is to see, for the log.
-
-        @param example: the path of a service.
-
-        @param directory: where the user's own code is.
-        """
-        self._reactor = reactor
-        self._site = site
-        self._endpoints = endpoints
-        self._paths = paths
-        self._example = example
-        self._directory = directory
-        self._pid = os.getpid()
-        self._attempts: list[Deferred[Any]] = []
-        self._ports: list[IListeningPort] = []
-        self._failed: CannotStart | None = None
-        self._starting = self._stopping = self._told = False
-
-    def privilegedStartService(self) -> None:
-        """
-        Listen.
-
-        @raise CannotStart: when it is known at once that this can't be done.
-        """
-        super().privilegedStartService()
-        for description, endpoint in self._endpoints:
-            self._starting = True
-            attempt: Deferred[Any] = maybeDeferred(endpoint.listen, self._site)
-            attempt.addCallbacks(
-                self._listening, self._notListening, callbackArgs=(description,), errbackArgs=(description,)
-            )
-            self._attempts.append(attempt)
-            self._starting = False
-            if self._failed is not None:
-                self._close()
-                raise self._failed
-
-    def startService(self) -> None:
-        """
-        Listen, unless L{privilegedStartService} has: C{twist} calls only this one.
-        """
-        super().startService()
-        if not self._attempts:
-            self.privilegedStartService()
-
-    def stopService(self) -> Deferred[None]:
-        """
-        Stop listening, and let the site leave in an orderly way. A signal to end that comes meanwhile cuts that short.
-
-        @return: fires when that is done.
-        """
-        super().stopService()
-        restore = _replaceSignalHandlers(self._reactor, self._hurry)
-        # WebSockets that are not waited for are lost as the reactor ends, which has no turn left to tell protocols.
-        self._reactor.addSystemEventTrigger("after", "shutdown", self._site.stop)
-        # Nothing comes in from here on, but a site whose port is gone would close its sessions at once if it were not
-        # told to wait for them.
-        stopped = gatherResults([self._close(), self._site.drain()])
-        # The last words of sessions are written by then, and leave when the reactor comes round to it.
-        stopped.addCallback(lambda _: deferLater(self._reactor, 0))
-        return stopped.addBoth(_after, restore)
-
-    def _hurry(self) -> None:
-        _log.info("told to end once more")
-        self._site.stop()
-        with suppress(ReactorNotRunning):  # if somebody else had stopped the service, not the reactor
-            self._reactor.stop()
-
-    def _close(self) -> Deferred[Any]:
-        self._stopping = True
-        for attempt in self._attempts:
-            attempt.cancel()
-        ports, self._ports = self._ports, []
-        return DeferredList([maybeDeferred(port.stopListening) for port in ports])
-
-    def _listening(self, port: IListeningPort, description: str) -> None:
-        self._ports.append(port)
-        base = _base(port.getHost(), description)
-        for path in self._paths:
-            _log.info("serving {url}", url=_url(base, path))
-        if not self._told and base.startswith("http"):
-            self._told = True
-            _log.info("connect with: {code}", code=f'new SockJS("{_url(base, self._example)}")')
-
-    def _notListening(self, failure: Failure, description: str) -> None:
-        if self._stopping:
-            return
-        self._failed = CannotStart(f"cannot listen on {description}: {_reason(failure, self._directory)}")
-        self._failed.say(self._pid)
-        if not self._starting:
-            # From here no exception finds its way out, and the runners have no status but 0 for a reactor that was
-            # stopped; so they may finish their work, and then the process ends with ours.
-            self._stopping = True
-            atexit.register(_exitBadly)
-            self._reactor.stop()
-
-
-def _replaceSignalHandlers(reactor: Any, ended: Callable[[], object]) -> Callable[[], None]:
-    """
-    Take the place of the reactor's own handlers of the signals to end. They would try to stop it once more, and log
-    that it is stopped already.
-
-    @param ended: called in the reactor when there is a signal.
-
-    @return: puts them back.
-    """
-
-    def handle(number: int, frame: object) -> None:
-        reactor.callFromThread(ended)
-
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None  # there are no signals here
-    own = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        handler = signal.getsignal(number)
-        if getattr(handler, "__self__", None) is reactor:
-            own[number] = handler
-            signal.signal(number, handle)
-
-    def restore() -> None:
-        for number, handler in own.items():
-            signal.signal(number, handler)
-
-    return restore
-
-
-def _after(result: object, restore: Callable[[], None]) -> None:
-    restore()
-
-
-def _base(address: object, description: str) -> str:
-    """
-    @return: what the URLs of a port begin with.
-    """
-    if isinstance(address, UNIXAddress):
-        return f"unix:{os.fsdecode(address.name or b'')}"
-    if not isinstance(address, (IPv4Address, IPv6Address)):
-        return description
-    scheme = "https" if description.partition(":")[0].lower() in ("ssl", "tls") else "http"
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    if address.host in ("0.0.0.0", "::"):
-        host = "localhost"
-    return f"{scheme}://{host}:{address.port}"
-
-
-def _url(base: str, path: str) -> str:
-    return base + ("" if base.startswith("http") else ":") + quote(path)
-
-
-def _reason(failure: Failure, directory: str) -> str:
-    """
-    @return: why there is no listening, as far as the user can do something about it.
-    """
-    error: object = failure.value
-    if isinstance(error, CannotListenError):
-        error = error.socketError
-        if not isinstance(error, OSError):
-            return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror + (f": {error.filename}" if os.path.isabs(str(error.filename)) else "")
-    return _why(failure, directory)
-
-
-def _exitBadly() -> None:
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        if stream is not None:
-            stream.flush()
-    os._exit(1)
+# -- what is served ---------------------------------------------------------------------------------------------------
 
 
 class _Files(File):
@@ -579,7 +261,7 @@ def _services(options: Options, reactor: Any, root: Resource | None) -> SockJSMu
     site = SockJSMultiFactory(reactor=reactor, root=root)
     # A service below another one is hung into it, so the outer ones come first.
     for prefix, name in sorted(options.mounts, key=lambda mount: mount.prefix.count("/")):
-        site.addFactory(_factory(name, options.appDir), prefix, **options.settings)
+        site.addFactory(findFactory(name, options.appDir), prefix, **options.settings)
     return site
 
 
@@ -596,7 +278,7 @@ def makeService(options: Options) -> SockJSService:
         try:
             endpoints.append((description, serverFromString(reactor, description)))
         except OSError as error:
-            raise CannotStart(f"--port {description}: {_reason(Failure(), options.appDir)}") from error
+            raise CannotStart(f"--port {description}: {whyNotListening(Failure(), options.appDir)}") from error
         except ImportError as error:
             raise CannotStart(f"--port {description}: {error}; TLS needs txsockjs[tls]") from error
         except Exception as error:  # there is no telling what parsers raise

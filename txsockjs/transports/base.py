@@ -284,6 +284,7 @@ class SendLeaf(SessionLeaf):
             messages = self.messages(request)
             taken = session.received(messages, size)
         except DecodeError as error:
+            service.registry.stats.refused["malformed body"] += 1
             return plainText(request, INTERNAL_SERVER_ERROR, str(error))
         except MessageTooLarge as error:
             return plainText(request, REQUEST_ENTITY_TOO_LARGE, f"{error}\n")
