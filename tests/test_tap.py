@@ -26,7 +26,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock, deferLater
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, FileBodyProducer, HTTPConnectionPool, readBody
 
@@ -487,6 +487,40 @@ class ServiceTests(DirectoryMixin, TestCase):
             self.assertIn(b'<script src="/sockjs.js"></script>', await get(frame))
             if not flags:
                 self.assertIn(b'data-client="/sockjs.js"', await get(base))
+
+    async def test_health(self) -> None:
+        """
+        Balancers can ask at /health, whatever else is served; and no longer get a yes when the service stops.
+        """
+        for flags in (
+            [],
+            ["--static", str(self.directory / "files")],
+            ["--factory", "myapp.Echo"],
+            ["--factory", "healthy=myapp.Echo"],
+            ["--factory", "a/b=myapp.Echo", "--static", str(self.directory / "files")],
+        ):
+            service, urls = await self.start("--port", LOCAL, *flags)
+            url = "/".join(urls[0].split("/")[:3]) + "/health"
+            self.assertEqual(b"ok\n", await get(url))
+            service._site.drain()
+            with self.assertRaisesRegex(AssertionError, "answered 503"):
+                await get(url)
+
+    async def test_healthIsTaken(self) -> None:
+        """
+        What the user has at /health, or below, stays what it is; the log tells.
+        """
+        (self.directory / "files" / "health").write_text("mine\n")
+        files = ["--static", str(self.directory / "files")]
+        for flags, path, body in (
+            (["--factory", "health=myapp.Echo"], "health", b"Welcome to SockJS!\n"),
+            (["--factory", "health/a=myapp.Echo"], "health/a", b"Welcome to SockJS!\n"),
+            (files, "health", b"mine\n"),
+        ):
+            with capturedLogs() as events:
+                _, urls = await self.start("--port", LOCAL, *flags)
+            self.assertEqual(body, await get("/".join(urls[0].split("/")[:3]) + "/" + path))
+            self.assertIn("/health is a place of yours", str([formatEvent(event) for event in events]))
 
     async def test_files(self) -> None:
         """

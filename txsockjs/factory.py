@@ -314,6 +314,13 @@ class _ServiceSite(Site):
             resource.stop()
             factory.doStop()
 
+    @property
+    def isDraining(self) -> bool:
+        """
+        Whether the site leaves or has left, or one of its services does; from the first moment of L{drain}.
+        """
+        return bool(self._drains) or any(resource.isDraining for resource, _ in self._services)
+
     def drain(self, timeout: float | None = None) -> Deferred[None]:
         """
         Leave in an orderly way. New sessions are refused with 503 from now on. Every session gets its queued messages

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from twisted.internet.endpoints import serverFromString
+from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
@@ -34,6 +35,11 @@ DEFAULT_PORT = "tcp:8081"
 
 CLIENT_PATH = "/sockjs.js"
 """Where C{--sockjs-js} is served."""
+
+HEALTH_PATH = "/health"
+"""Where balancers ask, unless the user has something there."""
+
+_log = Logger(namespace="txsockjs")
 
 
 # -- the flags --------------------------------------------------------------------------------------------------------
@@ -238,6 +244,7 @@ def _site(options: Options, reactor: Any) -> SockJSMultiFactory:
     @return: the site of what C{options} ask for.
     """
     from txsockjs.factory import mount
+    from txsockjs.health import HealthResource
     from txsockjs.pages import Page
     from txsockjs.transports.answers import JAVASCRIPT
 
@@ -245,7 +252,20 @@ def _site(options: Options, reactor: Any) -> SockJSMultiFactory:
     site = _services(options, reactor, root)
     if options.client is not None:
         site.resource = mount(site.resource, CLIENT_PATH, Page(options.client, JAVASCRIPT))
+    if _isTaken(HEALTH_PATH, options):
+        _log.info("{path} is a place of yours, so nothing tells there whether the service drains", path=HEALTH_PATH)
+    else:
+        site.resource = mount(site.resource, HEALTH_PATH, HealthResource(site))
     return site
+
+
+def _isTaken(path: str, options: Options) -> bool:
+    """
+    @return: whether there is something of the user's at a path, or below it.
+    """
+    if any(f"{mount.prefix}/".startswith(f"{path}/") for mount in options.mounts):
+        return True
+    return options.static is not None and os.path.lexists(os.path.join(options.static, path[1:]))
 
 
 def _services(options: Options, reactor: Any, root: Resource | None) -> SockJSMultiFactory:
