@@ -5,7 +5,6 @@ What a wrapped protocol has as C{self.transport}: a SockJS session that looks li
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -27,6 +26,7 @@ from txsockjs.encoding import Decoder, Encoding, UnencodableMessage
 from txsockjs.interfaces import ISockJSProtocol, ISockJSTransport, RequestFacts
 from txsockjs.session import GO_AWAY, Producer
 from txsockjs.stats import Cause
+from txsockjs.values import checkCloseCode, checkCloseReason
 
 __all__ = ["Connection", "Link"]
 
@@ -226,10 +226,14 @@ class Connection:
         """
         See L{ISockJSTransport.close}.
         """
-        if not isinstance(code, int) or not (code == 1000 or 3000 <= code <= 4999):
-            raise ValueError(f"a close code must be 1000, or 3000 to 4999, not {code!r}")
-        if not isinstance(reason, str) or re.search("[\ud800-\udfff]", reason) or len(reason.encode("utf-8")) > 123:
-            raise ValueError(f"a close reason must be a text of at most 123 bytes in UTF-8, not {reason!r}")
+        try:
+            checkCloseCode(code)
+        except ValueError as error:
+            raise ValueError(f"a close code {error}") from None
+        try:
+            checkCloseReason(reason)
+        except ValueError as error:
+            raise ValueError(f"a close reason {error}") from None
         self._link.close(code, reason)
 
     def abortConnection(self) -> None:

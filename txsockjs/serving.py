@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import deferLater
@@ -105,7 +105,8 @@ class SockJSService(Service):
 
     def stopService(self) -> Deferred[None]:
         """
-        Stop listening, and let the site leave in an orderly way. A signal to end that comes meanwhile cuts that short.
+        Let the site leave in an orderly way, and stop listening when no session is left. A signal to end that comes
+        meanwhile cuts that short.
 
         @return: fires when that is done.
         """
@@ -113,9 +114,8 @@ class SockJSService(Service):
         restore = _replaceSignalHandlers(self._reactor, self._hurry)
         # WebSockets that are not waited for are lost as the reactor ends, which has no turn left to tell protocols.
         self._reactor.addSystemEventTrigger("after", "shutdown", self._site.stop)
-        # Nothing comes in from here on, but a site whose port is gone would close its sessions at once if it were not
-        # told to wait for them.
-        stopped = gatherResults([self._close(), self._site.drain()])
+        self._giveUp()
+        stopped = self._site.drain(close=self._close)
         # The last words of sessions are written by then, and leave when the reactor comes round to it.
         stopped.addCallback(lambda _: deferLater(self._reactor, 0))
         return stopped.addBoth(_after, restore)
@@ -126,10 +126,13 @@ class SockJSService(Service):
         with suppress(ReactorNotRunning):  # if somebody else had stopped the service, not the reactor
             self._reactor.stop()
 
-    def _close(self) -> Deferred[Any]:
+    def _giveUp(self) -> None:
         self._stopping = True
         for attempt in self._attempts:
             attempt.cancel()
+
+    def _close(self) -> Deferred[Any]:
+        self._giveUp()
         ports, self._ports = self._ports, []
         return DeferredList([maybeDeferred(port.stopListening) for port in ports])
 

@@ -39,7 +39,7 @@ def _elsewhere(options: Options) -> str:
         return ""
     if callable(options.base_url):
         return "".join(f" {scheme}:" for scheme in _SCHEMES[""])
-    parts = urlsplit(options.base_url)
+    parts = urlsplit(options.base_url.format(process=options.process_name, service=""))
     if not parts.netloc:
         return ""
     schemes = _SCHEMES.get(parts.scheme, (parts.scheme,))
