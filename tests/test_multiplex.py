@@ -3,23 +3,32 @@
 Tests for L{txsockjs.multiplex}.
 """
 
+import gc
 import json
+import weakref
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.protocols.basic import LineReceiver
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
+from tests.test_session import TurnClock
 from txsockjs.codec import SOCKJS
 from txsockjs.connection import Connection
 from txsockjs.encoding import lookupEncoding
-from txsockjs.errors import SessionDone, SessionLost
-from txsockjs.interfaces import ISockJSProtocol, RequestFacts
+from txsockjs.errors import MessageTooLarge, SessionDone, SessionLost
+from txsockjs.interfaces import IMultiplexTransport, ISockJSProtocol, ISockJSTransport, RequestFacts
 from txsockjs.multiplex import SockJSMultiplexResource
 from txsockjs.options import Options
 from txsockjs.registry import Registry
+
+PEER = IPv4Address("TCP", "192.0.2.1", 50000)
+HOST = IPv4Address("TCP", "127.0.0.1", 8081)
 
 
 @implementer(ISockJSProtocol)
@@ -43,6 +52,27 @@ class Recorder(Protocol):
         self.events.append(reason.value)
 
 
+class Quitter(Recorder):
+    """
+    Closes when it is told to.
+    """
+
+    def messageReceived(self, message):
+        super().messageReceived(message)
+        if message == "quit":
+            self.transport.close(4000, "quit")
+
+
+class Sipper(Recorder):
+    """
+    Takes one message at a time.
+    """
+
+    def messageReceived(self, message):
+        super().messageReceived(message)
+        self.transport.pauseProducing()
+
+
 class Recorders(Factory):
     """
     Remembers its protocols.
@@ -51,8 +81,10 @@ class Recorders(Factory):
     def __init__(self, protocol=Recorder):
         self.protocol = protocol
         self.made = []
+        self.addresses = []
 
     def buildProtocol(self, addr):
+        self.addresses.append(addr)
         self.made.append(super().buildProtocol(addr))
         return self.made[-1]
 
@@ -114,12 +146,24 @@ class MultiplexTests(SynchronousTestCase):
 
     def setUp(self):
         self.clock = Clock()
-        self.resource = SockJSMultiplexResource(reactor=self.clock)
+        self.serve()
+
+    def serve(self, **settings):
+        """
+        Make the service, and a session.
+        """
+        self.resource = SockJSMultiplexResource(reactor=self.clock, **settings)
         self.recorders = Recorders()
         self.resource.addFactory("red", self.recorders)
         self.resource.addFactory("blue", self.recorders)
         self.registry = Registry(Options(), self.clock)
         self.session, self.receiver = self.connect()
+
+    def refused(self):
+        """
+        @return: what has been refused, by cause.
+        """
+        return dict(self.resource.stats.refused)
 
     def connect(self):
         """
@@ -128,7 +172,7 @@ class MultiplexTests(SynchronousTestCase):
         session = self.registry.create(SOCKJS)
         facts = RequestFacts("/", {}, {})
         factory = self.resource._multiplex
-        session.bind(Connection(session, factory, lookupEncoding("utf-8"), "websocket", facts, None, None))
+        session.bind(Connection(session, factory, lookupEncoding("utf-8"), "websocket", facts, PEER, HOST))
         receiver = Receiver()
         session.attach(receiver)
         return session, receiver
@@ -168,11 +212,24 @@ class MultiplexTests(SynchronousTestCase):
 
     def test_subscribedTwice(self):
         """
-        A second subscription changes nothing.
+        A client that subscribes anew has done with the channel of before: that ends, without a word to the client, who
+        would take it for the end of the new one.
         """
-        self.subscribe()
-        self.subscribe()
-        self.assertEqual(len(self.recorders.made), 1)
+        former, protocol = self.subscribe(), self.subscribe()
+        self.session.received(["msg,red,x"])
+        self.assertEqual(str(former.events[-1]), "Session closed: 1000 Subscribed again")
+        self.assertEqual((len(former.events), protocol.events), (2, ["made", "x"]))
+        self.assertEqual(self.get(), [])
+
+    def test_subscribedAgainAndRefused(self):
+        """
+        A client that subscribes anew to a topic that is gone has no channel any more.
+        """
+        protocol = self.subscribe()
+        self.resource.removeFactory("red")
+        self.session.received(["sub,red", "msg,red,x"])
+        self.assertEqual(len(protocol.events), 2)
+        self.assertEqual(self.get(), ["uns,red"])
 
     def test_unsubscribe(self):
         """
@@ -230,12 +287,124 @@ class MultiplexTests(SynchronousTestCase):
 
     def test_nonsense(self):
         """
-        What is no message of the protocol is ignored.
+        What is no message of the protocol is ignored, and counted.
         """
         protocol = self.subscribe()
-        self.session.received(["", "x", "msg", "uns,green", "msg,green,x", "red", "zap,red,x"])
+        self.session.received(["", "x", "msg", "sub", "uns", "red", "zap,red,x", "Msg,red,x", " msg,red,x"])
         self.assertEqual(protocol.events, ["made"])
         self.assertEqual(self.get(), [])
+        self.assertEqual(self.refused(), {"unknown multiplex message": 9})
+
+    def test_withoutAChannel(self):
+        """
+        A message for a topic that is not open is ignored and counted. To leave one is no offence: the server may have
+        closed it meanwhile.
+        """
+        self.session.received(["uns,green", "msg,green,x", "msg,red,x"])
+        self.assertEqual(self.recorders.made, [])
+        self.assertEqual(self.get(), [])
+        self.assertEqual(self.refused(), {"message without a channel": 2})
+
+    def test_shortMessage(self):
+        """
+        A message without a second comma is an empty one, and what follows the topic otherwise is ignored, as in the
+        server of websocket-multiplex.
+        """
+        self.session.received(["sub,red,x", "msg,red", "uns,red,x"])
+        self.assertEqual(self.recorders.made[0].events[:2], ["made", ""])
+        self.assertEqual(len(self.recorders.made[0].events), 3)
+
+    def test_emptyTopic(self):
+        """
+        The empty topic is one like any other.
+        """
+        self.session.received(["sub,"])
+        self.resource.addFactory("", self.recorders)
+        self.session.received(["sub,", "msg,,x"])
+        self.recorders.made[0].transport.write("y")
+        self.assertEqual(self.get(), ["uns,", "msg,,y"])
+        self.assertEqual(self.recorders.made[0].events, ["made", "x"])
+
+    def test_tooManyChannels(self):
+        """
+        A session has no more channels than it may; the next one is refused before a protocol is made, and counted. One
+        that ends makes room.
+        """
+        self.serve(max_channels=2)
+        self.resource.factoryFor = lambda name: self.recorders
+        self.session.received([f"sub,{number}" for number in range(4)])
+        self.assertEqual(self.get(), ["uns,2", "uns,3"])
+        self.assertEqual(len(self.recorders.made), 2)
+        self.session.received(["uns,1", "sub,2", "sub,3", "sub,0", "msg,0,x"])
+        self.assertEqual(self.get(), ["uns,3"])
+        self.recorders.made[-1].transport.loseConnection()
+        self.assertEqual(self.get(), ["uns,0"])
+        self.session.received(["sub,3"])
+        self.assertEqual(self.get(), [])
+        self.assertEqual(self.refused(), {"too many channels": 3})
+
+    def test_defaultLimits(self):
+        """
+        By default a session has a thousand channels at most.
+        """
+        self.resource.factoryFor = lambda name: self.recorders
+        self.session.received([f"sub,{number}" for number in range(1002)])
+        self.assertEqual(self.get(), ["uns,1000", "uns,1001"])
+
+    def test_longTopic(self):
+        """
+        A topic that is too long is refused, and the application is not asked.
+        """
+        self.serve(max_topic_length=5)
+        asked = []
+        self.resource.factoryFor = asked.append
+        self.session.received(["sub,12345", "sub,123456"])
+        self.assertEqual(asked, ["12345"])
+        self.assertEqual(self.get(), ["uns,12345", "uns,123456"])
+        self.assertEqual(self.refused(), {"unknown topic": 1, "topic too long": 1})
+
+    def test_wrongLimits(self):
+        """
+        Limits are whole numbers from 1 on; the error says which one is wrong.
+        """
+        for name in ("max_channels", "max_topic_length"):
+            for value in (0, -1, 1.5, "10", None, True):
+                with self.assertRaisesRegex(ValueError, f"{name} must be a whole number, 1 or more"):
+                    SockJSMultiplexResource(reactor=self.clock, **{name: value})
+
+    def test_closedAndLeft(self):
+        """
+        A client that leaves while its channel is just closed is told nothing more, since it may have a new one already.
+        """
+        self.recorders.protocol = Quitter
+        self.session.received(["sub,red", "msg,red,quit", "uns,red", "sub,red", "msg,red,x"])
+        self.assertEqual(self.get(), [])
+        former, protocol = self.recorders.made
+        self.assertEqual(str(former.events[-1]), "Session closed: 4000 quit")
+        self.assertEqual((len(former.events), protocol.events), (3, ["made", "x"]))
+
+    def test_closedAndSubscribedAgain(self):
+        """
+        Neither is one that subscribes anew meanwhile.
+        """
+        self.recorders.protocol = Quitter
+        self.session.received(["sub,red", "msg,red,quit", "msg,red,late", "sub,red", "msg,red,x"])
+        self.assertEqual(self.get(), [])
+        former, protocol = self.recorders.made
+        self.assertEqual(str(former.events[-1]), "Session closed: 4000 quit")
+        self.assertEqual((len(former.events), protocol.events), (3, ["made", "x"]))
+
+    def test_leftWhileClosing(self):
+        """
+        A client that leaves while a close waits for a producer has ended the channel itself.
+        """
+        protocol, producer = self.subscribe(), Producer()
+        protocol.transport.registerProducer(producer, True)
+        protocol.transport.close(4000, "later")
+        self.session.received(["uns,red"])
+        self.assertEqual(self.get(), [])
+        self.assertEqual(str(protocol.events[-1]), "Session closed: 1000 Unsubscribed")
+        self.assertEqual(producer.events, ["stop"])
 
     def test_close(self):
         """
@@ -423,18 +592,98 @@ class MultiplexTests(SynchronousTestCase):
 
     def test_intake(self):
         """
-        A channel that pauses its intake pauses the session's, until it resumes or ends.
+        What comes for a channel that has paused its intake waits, in order, and is no harm to other channels.
         """
         red, blue = self.subscribe("red"), self.subscribe("blue")
         red.transport.pauseProducing()
-        blue.transport.pauseProducing()
-        self.session.received(["msg,red,x"])
+        self.session.received(["msg,red,1", "msg,blue,2", "msg,red,3"])
+        self.clock.advance(0)
+        self.assertEqual((red.events, blue.events), (["made"], ["made", "2"]))
+        red.transport.resumeProducing()
+        self.session.received(["msg,red,4"])
+        self.assertEqual(red.events, ["made"])
+        self.clock.advance(0)
+        self.session.received(["msg,red,5"])
+        self.assertEqual(red.events, ["made", "1", "3", "4", "5"])
+
+    def test_intakeOneByOne(self):
+        """
+        A protocol that pauses within each message gets one at a time.
+        """
+        self.recorders.protocol = Sipper
+        protocol = self.subscribe()
+        self.session.received(["msg,red,1", "msg,red,2", "msg,red,3"])
+        for number in (1, 2, 3):
+            self.clock.advance(0)
+            self.assertEqual(protocol.events, ["made", "1", "2", "3"][: number + 1])
+            protocol.transport.resumeProducing()
+
+    def test_intakeIsBounded(self):
+        """
+        When as much waits for paused channels as may, the session's intake is paused, until there is room again.
+        """
+        self.serve(max_queued_bytes=100)
+        red, blue = self.subscribe("red"), self.subscribe("blue")
+        for protocol in (red, blue):
+            protocol.transport.pauseProducing()
+        self.session.received(["msg,red," + "é" * 25, "msg,blue," + "x" * 49])
+        self.assertTrue(self.receiver.reading)
+        self.session.received(["msg,blue,x", "msg,blue,y"])
+        self.assertFalse(self.receiver.reading)
         red.transport.resumeProducing()
         self.assertFalse(self.receiver.reading)
-        blue.transport.loseConnection()
-        self.clock.pump([0, 0])
+        self.clock.advance(0)
         self.assertTrue(self.receiver.reading)
-        self.assertEqual(red.events, ["made", "x"])
+        self.assertEqual((len(red.events), len(blue.events)), (2, 1))
+        blue.transport.resumeProducing()
+        self.clock.advance(0)
+        self.assertEqual(blue.events, ["made", "x" * 49, "x", "y"])
+
+    def test_intakeIsBoundedByNumber(self):
+        """
+        Likewise for many small messages. A channel that ends gives back what it had.
+        """
+        self.serve(max_queued_messages=3)
+        for end in ("uns,red", "close", "crash"):
+            protocol = self.subscribe()
+            protocol.transport.pauseProducing()
+            self.session.received(["msg,red,", "msg,red,", "msg,red,"])
+            self.assertFalse(self.receiver.reading)
+            if end == "close":
+                protocol.transport.loseConnection()
+            elif end == "crash":
+                producer = Producer()
+                producer.pauseProducing = lambda: 1 / 0
+                protocol.transport.registerProducer(producer, True)
+                self.session.receiverBlocked(self.receiver)
+                self.session.receiverReady(self.receiver)
+            else:
+                protocol.transport.abortConnection()
+            self.clock.advance(0)
+            self.assertTrue(self.receiver.reading)
+            self.assertEqual(len(protocol.events), 2)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_leftWhilePaused(self):
+        """
+        What waits for a paused protocol is dropped when the client leaves; the protocol sees the end at once.
+        """
+        protocol = self.subscribe()
+        protocol.transport.pauseProducing()
+        self.session.received(["msg,red,x", "uns,red"])
+        self.assertEqual(len(protocol.events), 2)
+        self.assertIsInstance(protocol.events[-1], SessionDone)
+
+    def test_leftAfterResuming(self):
+        """
+        A protocol that has resumed its intake gets what has waited before the end.
+        """
+        protocol = self.subscribe()
+        protocol.transport.pauseProducing()
+        self.session.received(["msg,red,x"])
+        protocol.transport.resumeProducing()
+        self.session.received(["msg,red,y", "uns,red"])
+        self.assertEqual(protocol.events[:-1], ["made", "x", "y"])
 
     def test_comma(self):
         """
@@ -442,6 +691,136 @@ class MultiplexTests(SynchronousTestCase):
         """
         with self.assertRaisesRegex(ValueError, "comma"):
             self.resource.addFactory("a,b", self.recorders)
+        with self.assertRaisesRegex(ValueError, "comma"):
+            self.resource.broadcast("a,b", "x")
+
+    def test_wrongTopics(self):
+        """
+        What can't be a topic is refused when it is added, with a word on what is wrong.
+        """
+        with self.assertRaisesRegex(TypeError, "is a str, not b'red'"):
+            self.resource.addFactory(b"red", self.recorders)
+        with self.assertRaisesRegex(TypeError, "is a str, not b'red'"):
+            self.resource.broadcast(b"red", "x")
+        with self.assertRaisesRegex(TypeError, "Factory.forProtocol"):
+            self.resource.addFactory("green", Recorder)
+        with self.assertRaisesRegex(ValueError, "at most 256 characters .*has 258"):
+            self.resource.addFactory(" " * 86, self.recorders)
+        self.resource.addFactory(" " * 85, self.recorders)
+        with self.assertRaises(KeyError):
+            self.resource.removeFactory("green")
+
+    def test_escaped(self):
+        """
+        A topic is found under its name, and as the client of websocket-multiplex writes it.
+        """
+        self.resource.addFactory("tea room", self.recorders)
+        self.session.received(["sub,tea%20room", "msg,tea%20room,1", "sub,tea room", "msg,tea room,2"])
+        self.resource.broadcast("tea room", "x")
+        self.assertEqual([protocol.events for protocol in self.recorders.made], [["made", "1"], ["made", "2"]])
+        self.assertEqual({protocol.transport.topic for protocol in self.recorders.made}, {"tea room"})
+        self.assertEqual(self.get(), ["msg,tea%20room,x", "msg,tea room,x"])
+        self.resource.removeFactory("tea room")
+        self.session.received(["sub,tea%20room"])
+        self.assertEqual(self.get(), ["uns,tea%20room"])
+
+    def test_escapedByTheProgram(self):
+        """
+        A name that the program has escaped itself, as it had to with txsockjs 1.x, is found as well.
+        """
+        self.resource.addFactory("tea%20room", self.recorders)
+        protocol = self.subscribe("tea%20room")
+        self.assertEqual(protocol.transport.topic, "tea%20room")
+
+    def test_transport(self):
+        """
+        A channel's transport is that of a session, with its topic and a broadcast besides.
+        """
+        protocol = self.subscribe()
+        transport = protocol.transport
+        for interface in (IMultiplexTransport, ISockJSTransport, ITransport, IConsumer, IPushProducer):
+            self.assertTrue(verifyObject(interface, transport))
+        self.assertEqual((transport.topic, transport.transportName), ("red", "websocket"))
+        self.assertEqual((transport.getPeer(), transport.getHost()), (PEER, HOST))
+        self.assertEqual(self.recorders.addresses, [PEER])
+        self.assertFalse(transport.disconnecting)
+        self.subscribe("blue")
+        transport.broadcast("x")
+        self.assertEqual(self.get(), ["msg,red,x"])
+
+    def test_disconnecting(self):
+        """
+        A channel is disconnecting when it is closed, and when its session is.
+        """
+        red, blue = self.subscribe("red"), self.subscribe("blue")
+        red.transport.loseConnection()
+        self.assertTrue(red.transport.disconnecting)
+        self.assertFalse(blue.transport.disconnecting)
+        self.session.close(3000, "Go away!")
+        self.assertTrue(blue.transport.disconnecting)
+
+    def test_shutDown(self):
+        """
+        When the service stops, producers are stopped, however long the client takes to see it; a pull producer is asked
+        no more.
+        """
+        push, pull = Producer(), Producer()
+        self.subscribe("red").transport.registerProducer(push, True)
+        blue = self.subscribe("blue")
+        blue.transport.registerProducer(pull, False)
+        blue.transport.loseConnection()
+        self.session.receiverBlocked(self.receiver)
+        self.session.shutdown(3000, "Go away!")
+        self.clock.pump([0] * 10)
+        self.assertEqual((push.events, pull.events), (["pause", "stop"], ["stop"]))
+
+    def test_closingSession(self):
+        """
+        A pull producer is asked no more once its session is closing, and a new producer is stopped.
+        """
+        self.clock = TurnClock()
+        self.serve()
+        protocol, pull = self.subscribe(), Producer()
+        protocol.transport.registerProducer(pull, False)
+        self.clock.advance(0)
+        with self.assertRaises(MessageTooLarge):
+            self.session.received(["x" * 200_000], 200_000)
+        for _ in range(3):
+            self.clock.advance(0)
+        self.assertEqual(pull.events, ["resume"])
+        late = Producer()
+        self.assertTrue(protocol.transport.disconnecting)
+        protocol.transport.unregisterProducer()
+        protocol.transport.registerProducer(late, False)
+        self.assertEqual(late.events, ["stop"])
+
+    def test_nestedRegulation(self):
+        """
+        Producers are told once each, even if one of them makes room while others are still to be paused.
+        """
+        red, blue = self.subscribe("red"), self.subscribe("blue")
+        first, second = Producer(), Producer()
+        first.pauseProducing = lambda: (first.events.append("pause"), self.session.receiverReady(self.receiver))
+        red.transport.registerProducer(first, True)
+        blue.transport.registerProducer(second, True)
+        self.clock.advance(0)
+        self.session.receiverBlocked(self.receiver)
+        self.assertEqual((first.events, second.events), (["pause", "resume"], []))
+
+    def test_nothingIsLeft(self):
+        """
+        A channel that is over is held by nothing.
+        """
+        protocol = self.subscribe()
+        protocol.transport.registerProducer(Producer(), True)
+        channel = weakref.ref(protocol.transport)
+        protocol.transport.abortConnection()
+        self.clock.advance(0)
+        self.recorders.made.clear()
+        del protocol
+        gc.collect()
+        self.assertIsNone(channel())
+        self.assertEqual(self.resource._multiplex.members, {})
 
     def test_removeFactory(self):
         """

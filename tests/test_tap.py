@@ -17,6 +17,7 @@ import textwrap
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from twisted.internet import reactor, ssl
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -32,7 +33,7 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, FileBodyProduce
 
 from tests.certificates import makeCertificate
 from tests.processes import Child
-from txsockjs import __version__, serving, tap
+from txsockjs import __version__, serving, starting, tap
 from txsockjs.factory import SockJSMultiFactory
 from txsockjs.naming import findFactory
 from txsockjs.options import OPTIONS
@@ -225,6 +226,19 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
         Ports are numbers or descriptions, any number of them.
         """
         self.assertEqual(["tcp:8082", "unix:/run/x"], parse("--port", "8082", "--port", "unix:/run/x").ports)
+
+    def test_metrics(self) -> None:
+        """
+        A plain port for those who watch is open to this machine only; descriptions are taken as they are.
+        """
+        options = parse("--metrics", "9100", "--metrics", "tcp:9101", "--metrics-peer", "p2=unix:/run/p2.sock")
+        self.assertEqual(["tcp:9100:interface=127.0.0.1", "tcp:9101"], options.metrics)
+        self.assertEqual(["p2=unix:/run/p2.sock"], options.peers)
+        self.assertIn("--metrics 65536: ports end at 65535", self.refused("--metrics", "65536"))
+        self.assertIn("--metrics needs a value", self.refused("--metrics", ""))
+        self.assertIn("nothing to show it on without --metrics", self.refused("--metrics-peer", "http://h"))
+        for peer in ("", "p2="):
+            self.assertIn("it has to say where", self.refused("--metrics", "1", "--metrics-peer", peer))
 
     def test_factories(self) -> None:
         """
@@ -551,6 +565,48 @@ class ServiceTests(DirectoryMixin, TestCase):
             self.assertIn(b'"websocket": true', await get(url.rstrip("/") + "/info"))
         self.assertEqual([f'new SockJS("{base}a/b")'], self.hints)
 
+    async def test_metrics(self) -> None:
+        """
+        With C{--metrics} there are metrics and a status page on a port of their own, of this process and of its peers.
+        """
+        other, _ = await self.start("--port", LOCAL, "--metrics", "0", "--factory", "myapp.Echo")
+        _, urls = await self.start(
+            *["--port", LOCAL, "--metrics", "0", "--factory", "chat=myapp.Echo"],
+            *["--metrics-peer", f"other=tcp:127.0.0.1:{other._watching._ports[0].getHost().port}"],
+        )
+        page, service = urls
+        self.assertIn(b"<html", await get(page))
+        metrics = (await get(page + "metrics")).decode()
+        self.assertIn('sockjs_messages_sent_total{service="/chat"} 0.0\n', metrics)
+        self.assertIn('sockjs_messages_sent_total{process="other",service="/"} 0.0\n', metrics)
+        self.assertIn("process_cpu_seconds_total ", metrics)
+        self.assertEqual(b"ok\nthis process: serving\nother: serving\n", await get(page + "health"))
+        with self.assertRaisesRegex(AssertionError, "answered 404"):
+            await get(service.rpartition("/")[0] + "/metrics")
+
+    def test_metricsRefused(self) -> None:
+        """
+        What can't be watched, or not shown, is said in one line.
+        """
+        for flags, why in (
+            (["--metrics", "nonsense:1"], "--metrics nonsense:1: that describes no endpoint"),
+            (["--metrics", "0", "--metrics-peer", "9100"], "--metrics-peer '9100' is neither a URL nor"),
+        ):
+            with self.assertRaisesRegex(CannotStart, why):
+                tap.makeService(parse("--app-dir", str(self.directory), *flags))
+
+    def test_noPrometheus(self) -> None:
+        """
+        Without C{prometheus-client}, C{--metrics} says what to install.
+        """
+        loaded = [name for name in sys.modules if f"{name}.".startswith("txsockjs.metrics.")]
+        with mock.patch.dict(sys.modules, {"prometheus_client": None}):
+            for name in loaded:
+                del sys.modules[name]
+            with self.assertRaisesRegex(CannotStart, r"--metrics: .*prometheus_client.*; it needs txsockjs\[metrics\]"):
+                tap.makeService(parse("--app-dir", str(self.directory), "--metrics", "0"))
+            tap.makeService(parse("--app-dir", str(self.directory)))
+
     async def test_stop(self) -> None:
         """
         When the service stops, its ports are closed and the wrapped factories stopped.
@@ -643,7 +699,7 @@ class NotListeningTests(SynchronousTestCase):
         self.addCleanup(stream.close)
         self.patch(sys, "__stderr__", stream)
         self.atExit: list[Any] = []
-        self.patch(serving.atexit, "register", self.atExit.append)
+        self.patch(starting.atexit, "register", self.atExit.append)
 
     def service(self, *results: Deferred[Any]) -> SockJSService:
         """
@@ -689,7 +745,7 @@ class NotListeningTests(SynchronousTestCase):
         later.errback(OSError("the far end is gone"))
         evenLater.errback(OSError("nobody hears this any more"))
         self.assertEqual("sockjs: cannot listen on end:0: OSError: the far end is gone\n", self.said.read_text())
-        self.assertEqual((1, [serving._exitBadly]), (self.reactor.stopped, self.atExit))
+        self.assertEqual((1, [starting._exitBadly]), (self.reactor.stopped, self.atExit))
 
     def test_stoppedBefore(self) -> None:
         """
@@ -886,6 +942,29 @@ class CommandTests(DirectoryMixin, TestCase):
             self.assertIn("all sessions have ended", child.text())
             self.assertNotIn("Traceback", child.text())
 
+    async def test_watchedDrain(self) -> None:
+        """
+        Those who watch see the process drain, until the last session has ended.
+        """
+        for command in ("twistd", "twist"):
+            child = self.spawn(
+                command, *["--port", LOCAL, "--metrics", "0", "--drain-timeout", "60", "--disconnect-delay", "60"]
+            )
+            page = await self.serving(child, r"watch at (http://127\.0\.0\.1:\d+/)(?=\s)")
+            url = await self.serving(child) + "echo/000/session/xhr"
+            agent = Agent(reactor, connectTimeout=30)
+            self.assertEqual(b"o\n", await self.post(agent, url, b""))
+            self.assertEqual(b"ok\n", await get(page + "health"))
+            child.signal(signal.SIGTERM)
+            await child.waitFor("closing 1 sessions")
+            with self.assertRaisesRegex(AssertionError, "answered 503: b'draining"):
+                await get(page + "health")
+            self.assertIn(b'sockjs_draining{service="/echo"} 1.0', await get(page + "metrics"))
+            child.signal(signal.SIGTERM)
+            self.assertIn(await child.wait(50), (0, -signal.SIGTERM))
+            self.assertNotIn("Traceback", child.text())
+            self.assertEqual(b"", child.errors)
+
     async def test_secondSignal(self) -> None:
         """
         A second signal to end is not kept waiting, and nothing looks like a failure.
@@ -955,6 +1034,19 @@ class CommandTests(DirectoryMixin, TestCase):
         await self.refused(
             "--port carrier:pigeon: that describes no endpoint: Unknown endpoint type: 'carrier'",
             *["--port", "carrier:pigeon"],
+        )
+
+    async def test_metricsPortInUse(self) -> None:
+        """
+        A port for those who watch that is in use is one line and the status 1, and nothing is served.
+        """
+        port = self.occupied().removeprefix("tcp:").partition(":")[0]
+        await self.refused(
+            f"cannot listen on tcp:{port}:interface=127.0.0.1: Address already in use",
+            "--port",
+            LOCAL,
+            "--metrics",
+            port,
         )
 
     async def test_portInUse(self) -> None:

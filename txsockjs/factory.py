@@ -194,6 +194,13 @@ class _ServiceSite(Site):
         if self.numPorts:
             factory.doStart()
 
+    @property
+    def services(self) -> dict[str, SockJSResource]:
+        """
+        The services, by their paths, such as C{/echo}.
+        """
+        return {"/" + b"/".join(way).decode("utf-8", "replace"): each for way, each in self._places.items()}
+
     # -- for its connections --------------------------------------------------------------------------------------
 
     def limitFor(self, uri: bytes) -> int | None:
@@ -357,11 +364,12 @@ class _ServiceSite(Site):
             patience = max([resource.options.drain_timeout for resource in resources], default=0.0)
         else:
             patience = timeout
-        _log.info(
-            "closing {sessions} sessions, which have {patience} seconds to end",
-            sessions=sum(sum(resource.gauges().sessions.values()) for resource in resources),
-            patience=patience,
-        )
+        if resources:
+            _log.info(
+                "closing {sessions} sessions, which have {patience} seconds to end",
+                sessions=sum(sum(resource.gauges().sessions.values()) for resource in resources),
+                patience=patience,
+            )
         self._outcome = "all sessions have ended"
         self._cutCall = self.reactor.callLater(patience, self._losePatience)
         gatherResults([resource.drain(timeout) for resource in resources]).addCallback(self._leave)
@@ -418,7 +426,8 @@ class _ServiceSite(Site):
             connection.abort()
 
     def _drained(self) -> None:
-        _log.info("{outcome}", outcome=self._outcome)
+        if self._services:
+            _log.info("{outcome}", outcome=self._outcome)
         self._leaving = False
         if self._cutCall is not None and self._cutCall.active():
             self._cutCall.cancel()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from zope.interface import Attribute, Interface
 
-__all__ = ["ISockJSProtocol", "ISockJSTransport", "RequestFacts"]
+__all__ = ["IMultiplexTransport", "ISockJSProtocol", "ISockJSTransport", "RequestFacts"]
 
 
 class RequestFacts(NamedTuple):
@@ -94,4 +94,21 @@ class ISockJSTransport(Interface):
     def abortConnection() -> None:
         """
         End the session at once; what was not sent yet is dropped and the client sees a broken connection.
+        """
+
+
+class IMultiplexTransport(ISockJSTransport):
+    """
+    What C{self.transport} of a protocol provides that has one topic of a multiplexed session for its own. To the client
+    goes neither the code nor the reason of a C{close}.
+    """
+
+    topic = Attribute("C{str}: the name of the topic; see L{txsockjs.multiplex.SockJSMultiplexResource.factoryFor}.")
+
+    def broadcast(message: bytes | str) -> None:
+        """
+        Send one message to all channels of this topic, this one included; see
+        L{txsockjs.multiplex.SockJSMultiplexResource.broadcast}.
+
+        @param message: what C{write} takes.
         """

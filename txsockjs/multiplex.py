@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_multiplex -*-
+# -*- test-case-name: tests.test_multiplex,tests.test_multiplex_machine -*-
 """
 Many protocols over one session, wire-compatible with the client of websocket-multiplex.
 
@@ -8,11 +8,11 @@ becomes a channel: a transport of its own, with the protocol of the factory that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from twisted.internet.error import ConnectionAborted
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
@@ -22,260 +22,176 @@ from zope.interface import implementer
 from txsockjs.broadcast import broadcast
 from txsockjs.codec import SharedMessage
 from txsockjs.connection import Connection
-from txsockjs.encoding import Encoding, lookupEncoding
+from txsockjs.encoding import lookupEncoding
 from txsockjs.errors import SessionDone
 from txsockjs.interfaces import ISockJSProtocol
 from txsockjs.options import Options
 from txsockjs.resource import SockJSResource
-from txsockjs.session import Producer
+from txsockjs.subscription import ChannelTransport, Subscription
 from txsockjs.timers import Turns, chooseClock
+from txsockjs.topics import Topics, checkTopic
+from txsockjs.values import checkPositive
 
-__all__ = ["SockJSMultiplexResource"]
+__all__ = ["MAX_CHANNELS", "MAX_TOPIC_LENGTH", "SockJSMultiplexResource"]
+
+MAX_CHANNELS = 1000
+"""How many channels one session may have, unless the service says otherwise."""
+
+MAX_TOPIC_LENGTH = 256
+"""How many characters a topic may have on the wire, unless the service says otherwise."""
 
 _UNSUBSCRIBED = (1000, "Unsubscribed")
+_REPLACED = (1000, "Subscribed again")
 
 _log = Logger()
-
-
-class _Channel:
-    """
-    One topic in one session: a L{txsockjs.connection.Link}.
-    """
-
-    def __init__(self, session: _MultiplexProtocol, topic: str, factory: IProtocolFactory) -> None:
-        outer = session.transport
-        self.topic = topic
-        self.connection = Connection(
-            self,
-            factory,
-            session.factory.encoding,
-            outer.transportName,
-            outer.requestFacts,
-            outer.getPeer(),
-            outer.getHost(),
-        )
-        self._session = session
-        self._turns = session.factory.turns
-        self._prefix = f"msg,{topic},"
-        self._outcome: Failure | None = None  # what the protocol is told, once an end is near
-        self._over = False
-        self._producer: Any = None
-        self._streaming = False
-
-    @property
-    def isClosing(self) -> bool:
-        """
-        Whether the channel is over, or will be as soon as its producer is done.
-        """
-        return self._over or self._outcome is not None
-
-    @property
-    def hasProducer(self) -> bool:
-        """
-        Whether a producer is registered.
-        """
-        return self._producer is not None
-
-    def opened(self) -> None:
-        """
-        Connect the protocol.
-        """
-        self._call(self.connection.opened)
-
-    def received(self, payload: str) -> None:
-        """
-        One message came.
-        """
-        if not self._over:
-            self._call(self.connection.received, payload)
-
-    def lost(self, reason: Failure) -> None:
-        """
-        Be over, and tell the protocol. The last thing that happens to a channel.
-        """
-        self._over = True
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            self._call(producer.stopProducing)
-        self._call(self.connection.lost, reason)
-
-    def full(self) -> None:
-        """
-        The session takes no more for now.
-        """
-        if self._producer is not None and self._streaming and not self._over:
-            self._call(self._producer.pauseProducing)
-
-    def drained(self) -> None:
-        """
-        The session takes more again.
-        """
-        if self._producer is None or self._over:
-            return
-        if self._streaming:
-            self._call(self._producer.resumeProducing)
-        else:
-            self._turns.add(self)
-
-    def turn(self) -> None:
-        """
-        The turn of the reactor in which something was asked for is over: tell the protocol of the end, or ask its pull
-        producer for more, which is done once a turn until the session is full.
-        """
-        if self._over:
-            if self._outcome is not None:
-                self._session.drop(self, self._outcome)
-        elif self._producer is not None and not self._streaming and not self._session.isFull:
-            self._turns.add(self)
-            self._call(self._producer.resumeProducing)
-
-    def _call(self, function: Callable[..., Any], *args: object) -> None:
-        # As in a session of its own, an exception ends this channel and no other.
-        try:
-            function(*args)
-        except BaseException:  # as there
-            failure = Failure()
-            _log.failure("the application failed; its channel is closed", failure)
-            self._end(failure)
-
-    def _end(self, outcome: Failure) -> None:
-        """
-        Be over, and tell the client now and the protocol in a turn of its own.
-        """
-        if not self._over:
-            self._over = True
-            self._outcome = outcome
-            self._session.transport.write(f"uns,{self.topic}")
-            self._turns.add(self)
-
-    # -- Link -----------------------------------------------------------------------------------------------------
-
-    def send(self, text: str) -> None:
-        if not self._over:
-            self._session.transport.write(self._prefix + text)
-
-    def sendShared(self, message: SharedMessage) -> None:
-        if not self._over:
-            self._session.transport.writeShared(message.prefixed(self._prefix))
-
-    def close(self, code: int, reason: str) -> None:
-        if self.isClosing:
-            return
-        self._outcome = Failure(SessionDone(code, reason))
-        if self._producer is None:
-            self._end(self._outcome)
-
-    def abort(self) -> None:
-        self._end(Failure(ConnectionAborted()))
-
-    def registerProducer(self, producer: Producer, streaming: bool) -> None:
-        if self._producer is not None:
-            raise RuntimeError(
-                f"can't register {producer!r}: {self._producer!r} is registered and was never unregistered"
-            )
-        if self.isClosing:
-            producer.stopProducing()
-            return
-        self._producer = producer
-        self._streaming = streaming
-        self._session.regulate()
-        if self._session.isFull:
-            self.full()
-        elif not streaming:
-            self._turns.add(self)
-
-    def unregisterProducer(self) -> None:
-        self._producer = None
-        self._session.regulate()
-        if self._outcome is not None:
-            self._end(self._outcome)
-
-    def pauseReading(self) -> None:
-        self._session.pauseReading(self)
-
-    def resumeReading(self) -> None:
-        self._session.resumeReading(self)
 
 
 @implementer(ISockJSProtocol, IPushProducer)
 class _MultiplexProtocol(Protocol):
     """
-    The protocol of a session that carries channels.
+    The protocol of a session that carries channels: the L{txsockjs.subscription.Carrier} of each.
+
+    @ivar channels: those that the client has not been told are over, by their topics on the wire.
     """
 
     factory: _MultiplexFactory
     transport: Connection
 
-    def __init__(self) -> None:
-        self.channels: dict[str, _Channel] = {}
+    def __init__(self, turns: Turns[Subscription]) -> None:
+        self.turns = turns
+        self.channels: dict[str, Subscription] = {}
+        self._producers: dict[Subscription, None] = {}
         self._producing = False
         self._paused = False
-        self._slow: set[_Channel] = set()
-
-    def connectionMade(self) -> None:
-        self.factory.sessions.add(self)
+        self._waiting = 0
+        self._waitingBytes = 0
+        self._holding = False
 
     def messageReceived(self, message: str) -> None:
-        kind, _, rest = message.partition(",")
-        topic, _, payload = rest.partition(",")
-        channel = self.channels.get(topic)
-        if kind == "sub":
-            if channel is None:
-                self._subscribe(topic)
-        elif channel is not None:
+        """
+        See L{ISockJSProtocol.messageReceived}.
+        """
+        kind, comma, rest = message.partition(",")
+        wire, _, payload = rest.partition(",")
+        channel = self.channels.get(wire)
+        if not comma or kind not in ("sub", "msg", "uns"):
+            self.factory.refuse("unknown multiplex message")
+        elif kind == "sub":
+            self._subscribe(wire)
+        elif channel is None:
+            # Both sides may leave at a time, so that these cross what the client is told on the way.
             if kind == "msg":
-                channel.received(payload)
-            elif kind == "uns":
-                self.drop(channel, Failure(SessionDone(*_UNSUBSCRIBED)))
+                self.factory.refuse("message without a channel")
+        elif kind == "msg":
+            channel.received(payload)
+        else:
+            self._left(channel, _UNSUBSCRIBED)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.factory.sessions.discard(self)
+        """
+        The session is over, and so is every channel.
+        """
         for channel in list(self.channels.values()):
-            self.drop(channel, reason)
+            self.leave(channel, reason)
 
-    def _subscribe(self, topic: str) -> None:
+    # -- subscribing ----------------------------------------------------------------------------------------------
+
+    def _subscribe(self, wire: str) -> None:
+        # A client that subscribes anew has done with the channel of before, and may have been told so meanwhile.
+        former = self.channels.get(wire)
+        if former is not None:
+            self._left(former, _REPLACED)
+        refusal = self._refusal(wire)
+        if refusal is not None:
+            self.factory.refuse(refusal)
+            self.send(f"uns,{wire}")
+
+    def _refusal(self, wire: str) -> str | None:
+        """
+        Open a channel, unless it has to be refused.
+
+        @return: why it has, for whoever counts.
+        """
+        if len(wire) > self.factory.maxTopicLength:
+            return "topic too long"
+        if len(self.channels) >= self.factory.maxChannels:
+            return "too many channels"
         try:
-            channel = self._accepted(topic)
-        except BaseException:
+            name = self.factory.resource.topics.nameOf(wire)
+            factory = self.factory.resource.factoryFor(name)
+            if factory is None:
+                return "unknown topic"
+            channel = self._channel(wire, name, factory)
+            if not channel.transport.accept():
+                return "channel refused"
+        except BaseException:  # the reactor logs any, and goes on
             _log.failure("the application failed; its channel is refused")
-            channel = None
-        if channel is None:
-            self.transport.write(f"uns,{topic}")
-        else:
-            self.channels[topic] = channel
-            channel.opened()
+            return "channel refused"
+        self.channels[wire] = channel
+        self.factory.enter(channel)
+        channel.opened()
+        return None
 
-    def _accepted(self, topic: str) -> _Channel | None:
-        """
-        @return: a new channel, if the application wants it.
-        """
-        factory = self.factory.resource.factoryFor(topic)
-        if factory is None:
-            return None
-        channel = _Channel(self, topic, factory)
-        return channel if channel.connection.accept() else None
+    def _channel(self, wire: str, name: str, factory: IProtocolFactory) -> Subscription:
+        outer = self.transport
+        channel = Subscription(self, wire)
+        channel.transport = ChannelTransport(
+            channel,
+            factory,
+            self.factory.encoding,
+            outer.transportName,
+            outer.requestFacts,
+            outer.getPeer(),
+            outer.getHost(),
+            name,
+            self.factory.resource.broadcast,
+        )
+        return channel
 
-    def drop(self, channel: _Channel, reason: Failure) -> None:
+    def _left(self, channel: Subscription, closing: tuple[int, str]) -> None:
         """
-        Forget a channel, which is told of its end if it has not been yet.
+        The client has left. What it has said before is for the protocol, unless that has paused its intake.
         """
-        if self.channels.get(channel.topic) is channel:
-            del self.channels[channel.topic]
-            self.resumeReading(channel)
+        channel.deliver()
+        self.leave(channel, Failure(SessionDone(*closing)))
+
+    def leave(self, channel: Subscription, reason: Failure, tell: bool = False) -> None:
+        """
+        See L{txsockjs.subscription.Carrier.leave}. Without effect on one that is forgotten already.
+        """
+        if self.channels.get(channel.wire) is channel:
+            del self.channels[channel.wire]
+            self.factory.exit(channel)
+            if tell:
+                self.send(f"uns,{channel.wire}")
             channel.lost(reason)
-            self.regulate()
 
-    # -- flow: all channels share what the session has ------------------------------------------------------------
+    # -- to the client: all channels share what the session has ---------------------------------------------------
 
-    def regulate(self) -> None:
+    def send(self, text: str) -> None:
         """
-        Be the session's producer as long as a channel has one.
+        See L{txsockjs.subscription.Carrier.send}.
         """
-        wanted = any(channel.hasProducer for channel in self.channels.values())
-        if wanted and not self._producing:
+        self.transport.write(text)
+
+    def sendShared(self, message: SharedMessage) -> None:
+        """
+        See L{txsockjs.subscription.Carrier.sendShared}.
+        """
+        self.transport.writeShared(message)
+
+    def produces(self, channel: Subscription, does: bool) -> None:
+        """
+        See L{txsockjs.subscription.Carrier.produces}. This is the session's producer as long as a channel has one.
+        """
+        if does:
+            self._producers[channel] = None
+        else:
+            self._producers.pop(channel, None)
+        if self._producers and not self._producing:
             self._producing, self._paused = True, False
             self.transport.registerProducer(self, True)
-        elif self._producing and not wanted:
+        elif self._producing and not self._producers:
             self._producing = False
             self.transport.unregisterProducer()
 
@@ -286,44 +202,103 @@ class _MultiplexProtocol(Protocol):
         """
         return self._producing and self._paused
 
+    @property
+    def isClosing(self) -> bool:
+        """
+        Whether the session is over, or about to be.
+        """
+        return self.transport.disconnecting
+
     def pauseProducing(self) -> None:
+        """
+        The session is full.
+        """
         self._paused = True
-        for channel in list(self.channels.values()):
-            channel.full()
+        for channel in list(self._producers):
+            if self._paused:  # what a producer does can change that
+                channel.full()
 
     def resumeProducing(self) -> None:
+        """
+        The session takes more again.
+        """
         self._paused = False
-        for channel in list(self.channels.values()):
-            channel.drained()
+        for channel in list(self._producers):
+            if not self._paused:
+                channel.drained()
 
     def stopProducing(self) -> None:
-        pass  # connectionLost follows and tells every channel
+        """
+        The service stops, or the session is closing: no producer gets anything to the client any more.
+        """
+        for channel in list(self._producers):
+            channel.stopProducer()
 
-    def pauseReading(self, channel: _Channel) -> None:
-        self._slow.add(channel)
-        self.transport.pauseProducing()
+    # -- from the client: a channel that has paused holds up the others only when too much waits ------------------
 
-    def resumeReading(self, channel: _Channel) -> None:
-        if channel in self._slow:
-            self._slow.discard(channel)
-            if not self._slow:
-                self.transport.resumeProducing()
+    def waits(self, messages: int, size: int) -> None:
+        """
+        See L{txsockjs.subscription.Carrier.waits}.
+        """
+        self._waiting += messages
+        self._waitingBytes += size
+        options = self.factory.resource.options
+        holds = self._waitingBytes >= options.max_queued_bytes or self._waiting >= options.max_queued_messages
+        if holds == self._holding:
+            return
+        self._holding = holds
+        if holds:
+            self.transport.pauseProducing()
+        else:
+            self.transport.resumeProducing()
 
 
 class _MultiplexFactory(Factory):
     """
-    Knows the sessions of a service.
+    What the sessions of a service have in common.
 
     @ivar turns: channels that have something to do at the end of this turn of the reactor.
+    @ivar members: the open channels of each topic that has any, by its name.
     """
 
-    protocol = _MultiplexProtocol  # type: ignore[assignment]
-
-    def __init__(self, resource: SockJSMultiplexResource, encoding: Encoding, clock: IReactorTime) -> None:
+    def __init__(
+        self, resource: SockJSMultiplexResource, options: Options, clock: IReactorTime, most: int, longest: int
+    ) -> None:
         self.resource = resource
-        self.encoding = encoding
-        self.turns: Turns[_Channel] = Turns(clock, _Channel.turn)
-        self.sessions: set[_MultiplexProtocol] = set()
+        self.encoding = lookupEncoding(options.encoding)
+        self.turns: Turns[Subscription] = Turns(clock, Subscription.turn)
+        self.members: dict[str, dict[Subscription, None]] = {}
+        self.maxChannels = most
+        self.maxTopicLength = longest
+
+    def buildProtocol(self, addr: object) -> Any:
+        """
+        @return: the protocol of one session.
+        """
+        protocol = _MultiplexProtocol(self.turns)
+        protocol.factory = self
+        return protocol
+
+    def enter(self, channel: Subscription) -> None:
+        """
+        A channel is open.
+        """
+        self.members.setdefault(channel.transport.topic, {})[channel] = None
+
+    def exit(self, channel: Subscription) -> None:
+        """
+        A channel is over.
+        """
+        members = self.members[channel.transport.topic]
+        del members[channel]
+        if not members:
+            del self.members[channel.transport.topic]
+
+    def refuse(self, cause: str) -> None:
+        """
+        Count what a client is refused.
+        """
+        self.resource.stats.refused[cause] += 1
 
 
 class SockJSMultiplexResource(SockJSResource):
@@ -338,31 +313,43 @@ class SockJSMultiplexResource(SockJSResource):
         options: Options | Mapping[str, Any] | None = None,
         *,
         reactor: IReactorTime | None = None,
+        max_channels: int = MAX_CHANNELS,
+        max_topic_length: int = MAX_TOPIC_LENGTH,
         **settings: Any,
     ) -> None:
         """
         See L{SockJSResource.__init__}. The option C{encoding} counts for the channels.
+
+        @param max_channels: how many channels one session may have at a time; one more is refused.
+
+        @param max_topic_length: how many characters a topic may have as a client writes it; a longer one is refused.
+
+        @raise ValueError: when one of these two is no whole number, or below 1.
         """
+        most = _checked("max_channels", max_channels)
+        longest = _checked("max_topic_length", max_topic_length)
         built = Options.build(options, **settings)
         clock = chooseClock(reactor)
-        self._multiplex = _MultiplexFactory(self, lookupEncoding(built.encoding), clock)
-        self._topics: dict[str, IProtocolFactory] = {}
+        self.topics = Topics(longest)
+        self._multiplex = _MultiplexFactory(self, built, clock, most, longest)
         # What travels between the channels and the client is text.
         super().__init__(self._multiplex, replace(built, encoding="utf-8"), reactor=clock)
 
     def addFactory(self, name: str, factory: IProtocolFactory) -> None:
         """
-        Add a topic.
+        Add a topic, or give it another factory; channels that are open keep their protocols.
 
-        @param name: its name.
+        @param name: its name. A client finds it by this name, and by what C{escape} of JavaScript makes of it, which is
+            what the client of websocket-multiplex writes.
 
-        @param factory: makes a protocol for every channel of that name.
+        @param factory: makes a protocol for every channel of that name. Its C{buildProtocol} may return L{None}, which
+            refuses the channel.
 
-        @raise ValueError: when the name has a comma, which ends a topic on the wire.
+        @raise ValueError: when no client could subscribe to the name: it has a comma, which ends a topic on the wire,
+            or is longer than C{max_topic_length}.
+        @raise TypeError: when C{name} is no C{str}, or C{factory} is none, for instance a class of protocols.
         """
-        if "," in name:
-            raise ValueError(f"the name of a topic can't have a comma: {name!r}")
-        self._topics[name] = factory
+        self.topics.add(name, factory)
 
     def removeFactory(self, name: str, factory: IProtocolFactory | None = None) -> None:
         """
@@ -372,23 +359,35 @@ class SockJSMultiplexResource(SockJSResource):
 
         @raise KeyError: when there is no such topic.
         """
-        del self._topics[name]
+        self.topics.remove(name)
 
     def factoryFor(self, name: str) -> IProtocolFactory | None:
         """
-        @param name: the topic that a client subscribes to.
+        @param name: the topic that a client subscribes to: the name that was given to L{addFactory}, or for any other
+            one what the client has written, in which that of websocket-multiplex has escaped all but letters, digits
+            and C{@*_+-./}.
 
         @return: the factory of its protocols, or L{None} to refuse.
         """
-        return self._topics.get(name)
+        return self.topics.find(name)
 
     def broadcast(self, name: str, message: bytes | str) -> None:
         """
-        Send one message to all channels of a topic.
+        Send one message to all channels of a topic, in all sessions of this service and process.
+
+        @param name: the name of the topic; see L{factoryFor}. Where nobody is subscribed nothing is sent.
+
+        @raise ValueError: when the name has a comma, or the bytes can't be decoded; then nobody has got the message.
+        @raise TypeError: when C{name} is no C{str}.
         """
-        sessions = self._multiplex.sessions
-        channels = [session.channels[name] for session in sessions if name in session.channels]
-        broadcast(message, [channel.connection for channel in channels])
+        members = self._multiplex.members.get(checkTopic(name), {})
+        broadcast(message, [channel.transport for channel in members])
+
+    def drain(self, timeout: float | None = None) -> Deferred[None]:
+        """
+        See L{SockJSResource.drain}.
+        """
+        return super().drain(timeout).addCallback(lambda _: self._multiplex.turns.finish())
 
     def stop(self) -> None:
         """
@@ -396,3 +395,10 @@ class SockJSMultiplexResource(SockJSResource):
         """
         super().stop()
         self._multiplex.turns.finish()
+
+
+def _checked(name: str, value: object) -> int:
+    try:
+        return checkPositive(value)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None

@@ -5,12 +5,14 @@ How the command line ends when it can't do what it was asked for.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+from typing import Any
 
 from twisted.logger import Logger
 
-__all__ = ["CannotStart"]
+__all__ = ["CannotStart", "endBadly"]
 
 _log = Logger(namespace="txsockjs")
 
@@ -39,6 +41,24 @@ class CannotStart(SystemExit, Exception):
         else:
             _log.error("{why}", why=str(self))
         self.code = 1
+
+
+def endBadly(reactor: Any) -> None:
+    """
+    End with the status 1 while the reactor runs.
+
+    From there no exception finds its way out, and the runners have no status but 0 for a reactor that was stopped; so
+    they may finish their work, and then the process ends with ours.
+    """
+    atexit.register(_exitBadly)
+    reactor.stop()
+
+
+def _exitBadly() -> None:
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            stream.flush()
+    os._exit(1)
 
 
 # A twistd that becomes a daemon shows 100 bytes of why it could not start, and this name is among them.

@@ -7,12 +7,15 @@ What is heavy, and whatever chooses a reactor, is imported in L{makeService}; as
 
 from __future__ import annotations
 
+import getopt
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -20,18 +23,23 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.static import File
 
 import txsockjs
+from txsockjs.commands import commandsFor, namesOf
 from txsockjs.naming import findFactory
 from txsockjs.options import OPTIONS, OptionInfo
 from txsockjs.options import Options as ServiceOptions
-from txsockjs.serving import SockJSService, whyNotListening
+from txsockjs.ports import spread
+from txsockjs.serving import SockJSService, WatchedService, WatchingService, whyNotListening
 from txsockjs.starting import CannotStart
 
 if TYPE_CHECKING:
     from txsockjs.factory import SockJSMultiFactory
+    from txsockjs.supervisor import Supervisor
 
 __all__ = ["Options", "makeService"]
 
 DEFAULT_PORT = "tcp:8081"
+
+MOST_PROCESSES = 256
 
 CLIENT_PATH = "/sockjs.js"
 """Where C{--sockjs-js} is served."""
@@ -61,6 +69,19 @@ def _flag(info: OptionInfo) -> str:
     return info.name.replace("_", "-")
 
 
+def _described(flag: str, port: str, more: str = "") -> str:
+    """
+    @return: the description of an endpoint, which a plain port stands for.
+    """
+    if not port:
+        raise usage.UsageError(f"--{flag} needs a value")
+    if not (port.isascii() and port.isdigit()):
+        return port
+    if int(port) > 65535:
+        raise usage.UsageError(f"--{flag} {port}: ports end at 65535")
+    return f"tcp:{port}{more}"
+
+
 def _unreadable(error: OSError) -> str:
     """
     @return: why a file can't be read, in words.
@@ -84,10 +105,16 @@ class Options(usage.Options):
 
     @ivar mounts: the services that were asked for; none stands for the demo.
     @ivar ports: descriptions of the endpoints to listen on.
+    @ivar metrics: descriptions of the endpoints for those who watch.
+    @ivar peers: other processes that are watched as well, as they were named.
     @ivar static: a directory of files, if one was given.
     @ivar client: the text of the client that is to be served, if a file was given.
     @ivar appDir: where the user's modules are.
+    @ivar directory: where the command was given.
     @ivar settings: the options of the services, as far as they were given.
+    @ivar processes: how many processes there shall be with a supervisor, or L{None} for one without.
+    @ivar places: where each of these listens, by its name.
+    @ivar given: all flags, by their whole names, with their values.
     """
 
     optFlags = [[_flag(info), None, _help(info)] for info in OPTIONS if info.isFlag]
@@ -103,21 +130,40 @@ class Options(usage.Options):
         self.docs = {name: " ".join((text or "").split()) for name, text in self.docs.items()}
         self.mounts: list[Mount] = []
         self.ports: list[str] = []
+        self.metrics: list[str] = []
+        self.peers: list[str] = []
         self.static: str | None = None
         self.client: bytes | None = None
-        self.appDir = os.getcwd()
+        self.appDir = self.directory = os.getcwd()
         self.settings: dict[str, Any] = {}
+        self.processes: int | None = None
+        self.places: dict[str, list[str]] = {}
+        self.printsConfiguration = False
+        self.given: list[tuple[str, str]] = []
 
     def opt_port(self, port: str) -> None:
         """
         A port, or the description of an endpoint such as ssl:8443:privateKey=k.pem:certKey=c.pem or
         unix:/run/app.sock. Can be given several times. [default: 8081]
         """
-        if port.isascii() and port.isdigit():
-            if int(port) > 65535:
-                raise usage.UsageError(f"--port {port}: ports end at 65535")
-            port = f"tcp:{port}"
-        self.ports.append(port)
+        self.ports.append(_described("port", port))
+
+    def opt_metrics(self, port: str) -> None:
+        """
+        Serve Prometheus metrics at /metrics and a status page at / of this port, which is open to this machine only,
+        or of the endpoint that a description such as tcp:9100 stands for. Can be given several times. Needs
+        txsockjs[metrics].
+        """
+        self.metrics.append(_described("metrics", port, ":interface=127.0.0.1"))
+
+    def opt_metrics_peer(self, peer: str) -> None:
+        """
+        Show another process too, as [NAME=]WHERE: the URL of its metrics port, or the description of an endpoint such
+        as unix:/run/app/p1.sock. Can be given several times.
+        """
+        if not peer.rpartition("=")[2]:
+            raise usage.UsageError(f"--metrics-peer {peer}: it has to say where, as in web1=http://10.0.0.2:9100")
+        self.peers.append(peer)
 
     def opt_factory(self, factory: str) -> None:
         """
@@ -161,6 +207,22 @@ class Options(usage.Options):
         """
         self.appDir = self._directory("app-dir", directory)
 
+    def opt_processes(self, count: str) -> None:
+        """
+        Serve by this many processes, named p1 and so on, with one more that looks after them. The first has the port
+        that --port says, the second has the next one; a unix: socket gets the name of its process, and so does
+        {process} in any description.
+        """
+        if not (count.isascii() and count.isdigit() and 1 <= int(count) <= MOST_PROCESSES):
+            raise usage.UsageError(f"--processes must be a whole number from 1 to {MOST_PROCESSES}, not {count!r}")
+        self.processes = int(count)
+
+    def opt_print_haproxy_config(self) -> None:
+        """
+        Print a configuration of HAProxy that goes with the other flags, and exit.
+        """
+        self.printsConfiguration = True
+
     def opt_version(self) -> NoReturn:
         """
         Show the version of txsockjs, and exit.
@@ -180,8 +242,11 @@ class Options(usage.Options):
         @raise CannotStart: when there is a mistake in it. For a C{UsageError}, C{twistd} and C{twist} would show
             all their help first, far more than fits on a screen.
         """
+        arguments = sys.argv[1:] if options is None else list(options)
         try:
-            super().parseOptions(options)
+            with suppress(getopt.error):  # told in the next step
+                self.given = getopt.getopt(arguments, self.shortOpt, self.longOpt)[0]
+            super().parseOptions(arguments)
         except usage.UsageError as error:
             raise CannotStart(str(error)) from None
 
@@ -207,15 +272,48 @@ class Options(usage.Options):
                 raise usage.UsageError(f"--{_flag(info)} needs a value")
         if self.client is not None:
             self.settings.setdefault("sockjs_url", CLIENT_PATH)
+        if self.processes is not None:
+            self._spread(self.processes)
         try:
             ServiceOptions.build(self.settings)  # some values do not go together
         except ValueError as error:
             name, _, why = str(error).partition(" ")
             raise usage.UsageError(f"--{name.replace('_', '-')} {why}") from None
+        if self.peers and not self.metrics:
+            raise usage.UsageError("--metrics-peer: there is nothing to show it on without --metrics")
         if self.static is not None and any(mount.prefix == "/" for mount in self.mounts):
             raise usage.UsageError("--static: the files and a --factory without PREFIX can't both be at /")
         if self.client is not None and any(f"{mount.prefix}/".startswith(f"{CLIENT_PATH}/") for mount in self.mounts):
             raise usage.UsageError(f"--sockjs-js: the file and a --factory can't both be at {CLIENT_PATH}")
+        if self.printsConfiguration:
+            self._printConfiguration()
+
+    def _printConfiguration(self) -> NoReturn:
+        """
+        Print what HAProxy has to know, and exit.
+        """
+        from txsockjs.haproxy import configuration
+
+        places = self.places or {self.settings.get("process_name", "p1"): self.ports or [DEFAULT_PORT]}
+        try:
+            text = configuration(self.given, places, ServiceOptions.build(self.settings), self.directory)
+        except ValueError as error:
+            raise usage.UsageError(f"--print-haproxy-config: --port {error}") from None
+        print(text, end="")
+        sys.exit(0)
+
+    def _spread(self, count: int) -> None:
+        """
+        Give each of several processes its name and its places.
+        """
+        if "process_name" in self.settings:
+            raise usage.UsageError("--process-name: with --processes each process has a name already, p1 and so on")
+        names = namesOf(count)
+        self.settings["process_name"] = names[0]
+        try:
+            self.places = spread(self.ports or [DEFAULT_PORT], names)
+        except ValueError as error:
+            raise usage.UsageError(f"--port {error}") from None
 
     def _parsed(self, info: OptionInfo, text: str) -> Any:
         try:
@@ -285,7 +383,27 @@ def _services(options: Options, reactor: Any, root: Resource | None) -> SockJSMu
     return site
 
 
-def makeService(options: Options) -> SockJSService:
+def _supervisor(options: Options, reactor: Any) -> Supervisor | WatchedService:
+    """
+    @return: what looks after the processes that C{options} ask for.
+    """
+    from txsockjs.supervisor import Supervisor
+
+    if os.name != "posix":
+        raise CannotStart("--processes: this system has no signals by which processes are told to end in good order")
+    commands = commandsFor(options.given, options.places, reactor, options.parent)
+    patience = ServiceOptions.build(options.settings).drain_timeout
+    supervisor = Supervisor(reactor, commands, options.directory, patience)
+    watching = _watching(options, reactor, None, lambda name: os.path.join(supervisor.runDirectory, f"{name}.metrics"))
+    if watching is None:
+        return supervisor
+    supervisor.extraArguments.append(
+        lambda name, directory: [f"--metrics=unix:{quoteStringArgument(os.path.join(directory, name))}.metrics"]
+    )
+    return WatchedService(supervisor, watching)
+
+
+def makeService(options: Options) -> SockJSService | Supervisor | WatchedService:
     """
     Make the service that was asked for.
 
@@ -293,19 +411,68 @@ def makeService(options: Options) -> SockJSService:
     """
     from twisted.internet import reactor
 
-    endpoints = []
-    for description in options.ports or [DEFAULT_PORT]:
-        try:
-            endpoints.append((description, serverFromString(reactor, description)))
-        except OSError as error:
-            raise CannotStart(f"--port {description}: {whyNotListening(Failure(), options.appDir)}") from error
-        except ImportError as error:
-            raise CannotStart(f"--port {description}: {error}; TLS needs txsockjs[tls]") from error
-        except Exception as error:  # there is no telling what parsers raise
-            raise CannotStart(f"--port {description}: that describes no endpoint: {error}") from error
+    from txsockjs.lifeline import Lifeline
+
+    if options.processes is not None:
+        return _supervisor(options, reactor)
+    endpoints = _endpoints(reactor, "port", options.ports or [DEFAULT_PORT], options.appDir)
     site = _site(options, reactor)
     paths = list(site.paths)
     if "/" not in paths and (options.static is not None or not options.mounts):
         paths.insert(0, "/")
     example = options.mounts[0].prefix if options.mounts else site.paths[0]
-    return SockJSService(reactor, site, endpoints, paths, example, options.appDir)
+    name = options.settings.get("process_name")
+    service = SockJSService(reactor, site, endpoints, paths, example, options.appDir, name, Lifeline.find(reactor))
+    watching = _watching(options, reactor, site)
+    return service if watching is None else WatchedService(service, watching)
+
+
+def _endpoints(
+    reactor: Any, flag: str, descriptions: Sequence[str], directory: str
+) -> list[tuple[str, IStreamServerEndpoint]]:
+    """
+    @return: each endpoint, with its description.
+
+    @raise CannotStart: when one can't be had.
+    """
+    endpoints = []
+    for description in descriptions:
+        try:
+            endpoints.append((description, serverFromString(reactor, description)))
+        except OSError as error:
+            raise CannotStart(f"--{flag} {description}: {whyNotListening(Failure(), directory)}") from error
+        except ImportError as error:
+            raise CannotStart(f"--{flag} {description}: {error}; TLS needs txsockjs[tls]") from error
+        except Exception as error:  # there is no telling what parsers raise
+            raise CannotStart(f"--{flag} {description}: that describes no endpoint: {error}") from error
+    return endpoints
+
+
+def _watching(
+    options: Options, reactor: Any, site: SockJSMultiFactory | None, children: Callable[[str], str] | None = None
+) -> WatchingService | None:
+    """
+    @param site: what this process serves, if it does.
+
+    @param children: the path of the socket at which a process of the name tells its metrics.
+
+    @return: what serves those who watch, if they are to be served.
+
+    @raise CannotStart: when that can't be done.
+    """
+    if not options.metrics:
+        return None
+    try:
+        from txsockjs.metrics import StatusSite, Watched, peerAt, peerFromString
+    except ImportError as error:
+        raise CannotStart(f"--metrics: {error}; it needs txsockjs[metrics]") from error
+
+    endpoints = _endpoints(reactor, "metrics", options.metrics, options.appDir)
+    peers = [] if children is None else [peerAt(reactor, name, children) for name in options.places]
+    for text in options.peers:
+        try:
+            peers.append(peerFromString(reactor, text))
+        except ValueError as error:
+            raise CannotStart(f"--metrics-peer {error}") from error
+    watched = None if site is None else Watched(site, options.settings.get("process_name") or "", reactor)
+    return WatchingService(reactor, StatusSite(watched, peers, reactor=reactor), endpoints, options.appDir, watched)
