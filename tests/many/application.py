@@ -3,9 +3,9 @@
 """
 What the processes behind a balancer serve: C{--factory load=tests.many.application.Member} and so on.
 
-Every message of the server to a session begins with its number, so that its client sees whether one is missing, is there
-twice or comes too early. When a session ends, what the application knows of it is added as a line of JSON to a file in
-the directory that the variable C{JOURNAL} names.
+Every message of the server to a session begins with its number, so that its client sees whether one is missing, is
+there twice or comes too early. When a session ends, what the application knows of it is added as a line of JSON to a
+file in the directory that the variable C{JOURNAL} names.
 """
 
 from __future__ import annotations

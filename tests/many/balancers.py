@@ -93,19 +93,26 @@ class Process:
     @ivar child: it.
     """
 
-    def __init__(self, name: str, port: int, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, port: int, environment: Mapping[str, str]) -> None:
         self.name = name
         self.port = port
-        self._arguments = arguments
+        self.arguments: Sequence[str] = ()
         self._environment = environment
         self.child: Child
+
+    @property
+    def pid(self) -> int:
+        """
+        The id of the process.
+        """
+        return self.child.transport.pid
 
     async def start(self) -> None:
         """
         Start it, and wait until it serves.
         """
         path = os.pathsep.join(part for part in (ROOT.path, os.environ.get("PYTHONPATH")) if part)
-        command = serverCommand(f"--process-name={self.name}", *self._arguments, port=self.port)
+        command = serverCommand(f"--process-name={self.name}", *self.arguments, port=self.port)
         self.child = Child.spawn(command, environment={**self._environment, "PYTHONPATH": path}, name=self.name)
         await self.child.waitFor(rf"serving http://127\.0\.0\.1:{self.port}/")
 
@@ -121,19 +128,6 @@ class Process:
         """
         self.child.signal(signal.SIGKILL)
         await self.child.ended()
-
-    @classmethod
-    async def startAll(
-        cls, case: TestCase, *arguments: str, environment: Mapping[str, str] | None = None
-    ) -> list[Process]:
-        """
-        Start all four; they are stopped when the test is over.
-        """
-        all4 = [cls(name, port, arguments, environment or {}) for name, port in zip(NAMES, freePorts(4))]
-        for process in all4:
-            case.addCleanup(lambda process=process: ensureDeferred(process.stop()))
-        await together(*(process.start() for process in all4))
-        return all4
 
 
 class Balancer:
@@ -153,10 +147,11 @@ class Balancer:
         """
         @param place: see L{workplace}.
 
-        @param ports: those of the processes.
+        @param ports: those of the processes; nothing has to be there yet.
 
         @param changes: what to change in the example, beside addresses, ports and certificates.
         """
+        findProgram(self.program.partition(".")[0])
         self.place = place
         self._plain, self._secure, self._open, self._peers = freePorts(4)
         self.url = f"http://127.0.0.1:{self._open}"
@@ -181,24 +176,17 @@ class Balancer:
         """
         raise NotImplementedError
 
-    @classmethod
-    async def start(
-        cls, case: TestCase, processes: Sequence[Process] | Sequence[int], changes: Mapping[str, str] | None = None
-    ) -> Any:
+    async def start(self, case: TestCase) -> None:
         """
-        Start one, and wait until it has found all processes; it is stopped when the test is over.
+        Start it, and wait until it has found all processes; it is stopped when the test is over.
         """
-        findProgram(cls.program.partition(".")[0])
-        ports = [one if isinstance(one, int) else one.port for one in processes]
-        balancer = cls(workplace(case), ports, changes or {})
-        balancer.child = Child.spawn(balancer.command(), name=cls.program)
-        case.addCleanup(lambda: ensureDeferred(balancer.child.stop()))
-        await balancer.ready(len(ports))
-        return balancer
+        self.child = Child.spawn(self.command(), name=self.program)
+        case.addCleanup(lambda: ensureDeferred(self.child.stop()))
+        await self.ready()
 
-    async def ready(self, count: int) -> None:
+    async def ready(self) -> None:
         """
-        Wait until it serves by so many processes.
+        Wait until it serves by all processes.
         """
         raise NotImplementedError
 
@@ -285,9 +273,9 @@ class HAProxy(Balancer):
                 raise self.child.failure(f"has {name} as {found}, not {states}")
             await deferLater(reactor, 0.05, lambda: None)
 
-    async def ready(self, count: int) -> None:
+    async def ready(self) -> None:
         await self._answers()
-        for name in NAMES[:count]:
+        for name in NAMES:
             await self.waitFor(name, "UP")
 
     async def reload(self) -> None:
@@ -325,5 +313,5 @@ class Nginx(Balancer):
     def command(self) -> list[str]:
         return [findProgram("nginx"), "-p", str(self.place), "-c", str(self.path), "-g", "daemon off;"]
 
-    async def ready(self, count: int) -> None:
+    async def ready(self) -> None:
         await self._answers()

@@ -14,14 +14,23 @@ from __future__ import annotations
 from twisted.trial.unittest import TestCase
 
 from tests.many.balancers import HAProxy
-from tests.many.behind import BehindMixin
+from tests.many.behind import BehindMixin, ServingMixin
+from tests.many.browsing import BrowserMixin
 
-__all__ = ["StickTableTests"]
+__all__ = ["BrowserTests", "StickTableTests"]
 
 
 class StickTableTests(BehindMixin, TestCase):
     """
     HAProxy as it comes.
+    """
+
+    balancerType = HAProxy
+
+
+class BrowserTests(BrowserMixin, ServingMixin, TestCase):
+    """
+    The same, for browsers.
     """
 
     balancerType = HAProxy
