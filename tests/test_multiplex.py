@@ -685,6 +685,33 @@ class MultiplexTests(SynchronousTestCase):
         self.session.received(["msg,red,y", "uns,red"])
         self.assertEqual(protocol.events[:-1], ["made", "x", "y"])
 
+    def test_failsOnWhatHasWaited(self):
+        """
+        A protocol that fails on a message that has waited gets no other, and its pull producer is asked no more.
+        """
+        protocol, producer = self.subscribe(), Producer()
+        protocol.transport.pauseProducing()
+        self.session.received(["msg,red,crash", "msg,red,x"])
+        protocol.transport.registerProducer(producer, False)
+        protocol.transport.resumeProducing()
+        self.assertEqual(self.get(), ["uns,red"])
+        self.assertEqual((protocol.events[:2], len(protocol.events)), (["made", "crash"], 3))
+        self.assertEqual(producer.events, ["stop"])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_closedWhileMessagesWait(self):
+        """
+        What waits for a protocol that has paused is dropped when it closes, even if it resumes and the client leaves in
+        the same turn.
+        """
+        protocol = self.subscribe()
+        protocol.transport.pauseProducing()
+        self.session.received(["msg,red,x"])
+        protocol.transport.loseConnection()
+        protocol.transport.resumeProducing()
+        self.session.received(["uns,red"])
+        self.assertEqual(len(protocol.events), 2)
+
     def test_comma(self):
         """
         A topic whose name has a comma can't be told on the wire, and is refused at once.
