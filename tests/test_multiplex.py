@@ -26,6 +26,7 @@ from txsockjs.interfaces import IMultiplexTransport, ISockJSProtocol, ISockJSTra
 from txsockjs.multiplex import SockJSMultiplexResource
 from txsockjs.options import Options
 from txsockjs.registry import Registry
+from txsockjs.testing import TRANSPORTS, connect, finish
 
 PEER = IPv4Address("TCP", "192.0.2.1", 50000)
 HOST = IPv4Address("TCP", "127.0.0.1", 8081)
@@ -871,3 +872,102 @@ class MultiplexTests(SynchronousTestCase):
         protocol = self.subscribe()
         protocol.transport.write(b"\xff")
         self.assertEqual(self.get(), ["msg,red,/w=="])
+
+
+class TransportTests(SynchronousTestCase):
+    """
+    Multiplexed sessions from end to end, by each transport.
+    """
+
+    def setUp(self):
+        self.clock = Clock()
+        self.resource = SockJSMultiplexResource(reactor=self.clock, drain_timeout=3)
+        self.recorders = Recorders()
+        for topic in ("red", "blue"):
+            self.resource.addFactory(topic, self.recorders)
+        self.addCleanup(finish, self.clock)
+
+    def test_messages(self):
+        """
+        Channels of a session, by whatever transport, get what is theirs and no more, both ways; one leaves, and the
+        other goes on.
+        """
+        for transport in TRANSPORTS:
+            client = connect(self.resource, transport=transport)
+            client.send("sub,red", "sub,blue", "msg,red,1,2", "sub,green")
+            red, blue = self.recorders.made[-2:]
+            blue.transport.write("3,4")
+            red.transport.broadcast("5")
+            blue.transport.loseConnection()
+            self.assertEqual(client.received, ["uns,green", "msg,blue,3,4", "msg,red,5", "uns,blue"], transport)
+            client.send("msg,blue,late", "msg,red,6", "uns,red", "sub,red")
+            self.assertEqual((red.events[:3], len(red.events)), (["made", "1,2", "6"], 4))
+            self.assertEqual(len(blue.events), 2)
+            client.drop()
+            client.advance(6)
+            self.assertEqual(len(self.recorders.made[-1].events), 2)
+
+    def test_slowChannel(self):
+        """
+        A client whose one channel has paused goes on with the other, until too much waits: then what it sends waits in
+        front of the session, or is refused there.
+        """
+        for transport in ("websocket", "xhr-streaming"):
+            client = connect(self.resource, transport=transport)
+            client.send("sub,red", "sub,blue")
+            red, blue = self.recorders.made[-2:]
+            red.transport.pauseProducing()
+            for _ in range(9):
+                client.send("msg,red," + "x" * 120_000, "msg,blue,y")
+            self.assertEqual((len(red.events), blue.events), (1, ["made", *["y"] * 8]))
+            red.transport.resumeProducing()
+            client.flush()
+            self.assertEqual((len(red.events), len(blue.events)), (10, 10))
+            client.drop()
+
+    def test_slowClient(self):
+        """
+        The producers of all channels are paused while the client takes nothing, and resumed when it does.
+        """
+        client = connect(self.resource)
+        client.send("sub,red", "sub,blue")
+        producers = [Producer(), Producer()]
+        for protocol, producer in zip(self.recorders.made, producers, strict=True):
+            protocol.transport.registerProducer(producer, True)
+        client.pauseReading(0)
+        self.recorders.made[0].transport.write("x" * 100_000)
+        client.flush()
+        self.assertEqual([producer.events for producer in producers], [["pause"]] * 2)
+        client.resumeReading()
+        client.flush()
+        self.assertEqual([producer.events for producer in producers], [["pause", "resume"]] * 2)
+
+    def test_overflow(self):
+        """
+        A channel that writes more than may wait ends the session, and with it each of its channels once.
+        """
+        client = connect(self.resource)
+        client.send("sub,red", "sub,blue")
+        client.pauseReading(0)
+        for _ in range(12):
+            self.recorders.made[0].transport.write("x" * 100_000)
+        client.flush()
+        for protocol in self.recorders.made:
+            self.assertEqual([type(event) for event in protocol.events], [str, SessionLost])
+            self.assertEqual(protocol.events[-1].code, 1008)
+
+    def test_drain(self):
+        """
+        A service that is drained sees off clients that poll, however many pull producers their channels have.
+        """
+        client = connect(self.resource, transport="xhr-polling")
+        client.send("sub,red")
+        client.pauseReading(0)
+        producer = Producer()
+        producer.resumeProducing = lambda: self.recorders.made[0].transport.write("x" * 10_000)
+        self.recorders.made[0].transport.registerProducer(producer, False)
+        drained = self.resource.drain()
+        client.advance(4)
+        self.successResultOf(drained)
+        self.assertEqual(producer.events, ["stop"])
+        self.assertEqual(len(self.recorders.made[0].events), 2)
