@@ -222,9 +222,10 @@ class CookieTests(AnswersCase):
     L{setSessionCookie}.
     """
 
-    def cookie(self, needed, sent=None):
+    def cookie(self, needed, sent=None, **settings):
         headers = {} if sent is None else {"Cookie": sent}
-        answer = self.answerOf(lambda request: setSessionCookie(request, needed), headers=headers)
+        options = Options(cookie_needed=needed, **settings)
+        answer = self.answerOf(lambda request: setSessionCookie(request, options), headers=headers)
         return answer.header("set-cookie")
 
     def test_notNeeded(self):
@@ -251,15 +252,34 @@ class CookieTests(AnswersCase):
         for value in ("", '"abc"', "a b", "a,b", "a\\b", "a\tb", "\xe9", "a\x7f", "x" * 257):
             self.assertEqual(self.cookie(True, f"JSESSIONID={value}"), "JSESSIONID=dummy; path=/", value)
 
+    def test_processName(self):
+        """
+        The name of the process stands before the client's own value, in the place of another one's name.
+        """
+        for sent, value in (
+            (None, "p1.dummy"),
+            ("a b", "p1.dummy"),
+            ("abc", "p1.abc"),
+            ("p1.abc", "p1.abc"),
+            ("p2.abc", "p1.abc"),
+            ("p2.a.b", "p1.a.b"),
+            ("p2.", "p1.p2"),
+            (".", "p1."),
+        ):
+            cookie = self.cookie(True, None if sent is None else f"JSESSIONID={sent}", process_name="p1")
+            self.assertEqual(cookie, f"JSESSIONID={value}; path=/", sent)
+        self.assertIsNone(self.cookie(False, "JSESSIONID=abc", process_name="p1"))
+
     def test_callable(self):
         """
-        The application may choose the value by the request.
+        The application may choose the value by the request, all of it.
         """
 
         def value(request):
             return request.getHeader("x-node")
 
-        answer = self.answerOf(lambda request: setSessionCookie(request, value), headers={"X-Node": "n7"})
+        options = Options(cookie_needed=value, process_name="p1")
+        answer = self.answerOf(lambda request: setSessionCookie(request, options), headers={"X-Node": "n7"})
         self.assertEqual(answer.header("set-cookie"), "JSESSIONID=n7; path=/")
 
     def test_callableIsChecked(self):

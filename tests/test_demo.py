@@ -12,6 +12,7 @@ from importlib.resources import files
 from twisted.web.resource import Resource
 from twisted.web.static import Data
 
+import txsockjs
 from tests.support import SiteCase
 from txsockjs import demo
 from txsockjs.demo import makeSite
@@ -226,6 +227,7 @@ class PageTests(DemoCase):
             names = re.findall(r'from "\./([^"]+)"', answer.body.decode("utf-8"))
             wanted.update(f"demo/{name}" for name in names)
         shipped = {f"demo/{file.name}" for file in files(demo).joinpath("static").iterdir()} - {"demo/index.html"}
+        shipped.update(f"demo/{file.name}" for file in files(txsockjs).joinpath("static").iterdir())
         self.assertEqual(seen, shipped)
         self.assertEqual(self.answerTo("GET", "/demo/index.html").code, 404)
 

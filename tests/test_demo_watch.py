@@ -12,7 +12,7 @@ from twisted.logger import capturedLogs
 
 from tests.support import SiteCase
 from txsockjs.demo import makeSite
-from txsockjs.demo.watch import residentMemory
+from txsockjs.memory import residentMemory
 
 PATHS = ["/echo", "/disabled_websocket_echo", "/cookie_needed_echo", "/close", "/ticker", "/amplify", "/broadcast"]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from unittest import skipIf
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IPullProducer, IPushProducer
@@ -329,13 +330,52 @@ class SessionTests(DrainCase):
             self.assertEqual(self.connect().upgrade(path)().code, 503)
         self.assertEqual(old.ask("GET", "/websocket", UPGRADE)().code, 503)
         self.assertEqual(old.ask("POST", "/0/s/xhr_send", body=b'["x"]')().code, 204)
-        self.assertEqual(old.ask("GET", "/info")().code, 200)
         self.assertEqual(len(self.apps.built), 1)
         self.assertEqual(self.apps.last.received, [])
         self.assertEqual(self.site.resource.stats.refused["draining"], 13)
         self.clock.advance(10)
         self.assertEnded()
         self.assertEqual(self.answerTo("POST", "/0/later/xhr").code, 503)
+
+    def test_info(self):
+        """
+        C{/info} is refused with 503 as well, in a way that pages of other origins can read, so that a balancer asks
+        another process; preflights are not.
+        """
+        self.assertEqual(self.answerTo("GET", "/info").code, 200)
+        self.answerTo("POST", "/0/s/xhr")
+        self.drain()
+        answer = self.answerTo("GET", "/info", {"Origin": "http://a.example"})
+        self.assertEqual((answer.code, answer.header("Retry-After")), (503, "5"))
+        self.assertEqual(answer.header("Access-Control-Allow-Origin"), "http://a.example")
+        self.assertIn("no-store", answer.header("Cache-Control"))
+        self.assertEqual(answer.body, b"This service is about to stop\n")
+        self.assertEqual(self.answerTo("HEAD", "/info").code, 503)
+        self.assertEqual(self.answerTo("OPTIONS", "/info").code, 204)
+        self.assertEqual(self.site.resource.stats.refused["draining"], 2)
+        self.site.resource.start()
+        self.assertEqual(self.answerTo("GET", "/info").code, 200)
+
+    def test_sendToUnknown(self):
+        """
+        What is sent to a session that is not known here is refused with 503, since another process may know it; for
+        one that was here and is over the answer stays 404.
+        """
+        self.answerTo("POST", "/0/s/xhr")
+        self.answerTo("POST", "/0/over/xhr")
+        self.apps.last.transport.loseConnection()
+        self.answerTo("POST", "/0/over/xhr")
+        sends = (("xhr_send", 204, None), ("jsonp_send", 200, b"ok"))
+        for way, _, _ in sends:
+            self.assertEqual(self.answerTo("POST", f"/0/unknown/{way}", body=b'["x"]').code, 404)
+        self.drain()
+        for way, code, body in sends:
+            answer = self.answerTo("POST", f"/0/unknown/{way}", body=b'["x"]')
+            self.assertEqual((answer.code, answer.header("Retry-After")), (503, "5"), way)
+            self.assertEqual(self.answerTo("POST", f"/0/over/{way}", body=b'["x"]').code, 404, way)
+            answer = self.answerTo("POST", f"/0/s/{way}", body=b'["x"]')
+            self.assertEqual((answer.code, answer.body or None), (code, body), way)
+        self.assertEqual(self.site.resource.stats.refused["draining"], 2)
 
 
 class ConnectionTests(DrainCase):
@@ -354,19 +394,86 @@ class ConnectionTests(DrainCase):
 
     def test_idle(self):
         """
-        Connections without a request are closed when the last session has ended, and not before.
+        Connections without a request are closed when the last session has ended, and not before. Where none has come
+        yet, or a part of one, it has a second more.
         """
-        silent, idle, half = self.connect(), self.connect(), self.connect()
+        silent, idle, half, again = self.connect(), self.connect(), self.connect(), self.connect()
         idle.ask("GET", "/info")
-        half.send(b"GET /info HT")
+        again.ask("GET", "/info")
+        for it in (half, again):
+            it.send(b"GET /info HT")
+        everyone = (silent, idle, half, again)
         self.answerTo("POST", "/0/s/xhr")
         self.drain()
         self.clock.advance(5)
-        self.assertEqual([it.transport.disconnecting for it in (silent, idle, half)], [False] * 3)
+        self.assertEqual([it.transport.disconnecting for it in everyone], [False] * 4)
         self.answerTo("POST", "/0/s/xhr")
+        self.assertEqual([it.transport.gone for it in everyone], [False, True, False, False])
+        self.clock.advance(0.9)
+        self.assertEnded(False)
+        self.assertEqual([it.transport.gone for it in everyone], [False, True, False, False])
+        self.clock.advance(0.1)
         self.assertEnded()
-        self.assertEqual([it.transport.gone for it in (silent, idle, half)], [True] * 3)
-        self.assertEqual([it.transport.aborted for it in (silent, idle, half)], [False] * 3)
+        self.assertEqual([it.transport.gone for it in everyone], [True] * 4)
+        self.assertEqual([it.transport.aborted for it in everyone], [False] * 4)
+
+    def test_onItsWay(self):
+        """
+        A request that is on its way when the last session ends is answered, by whichever connection it comes, and its
+        connection is closed then.
+        """
+        fresh, quick, half, body = (self.connect() for _ in range(4))
+        half.send(b"GET / HTTP/1.1\r\nHost: local")
+        body.send(b"POST /0/n/xhr_send HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n[")
+        self.drain()
+        self.assertEnded(False)
+        late = self.connect()
+        answers = [fresh.ask("GET", "/info"), quick.ask("POST", "/0/n/xhr", body=b""), late.ask("GET", "/info")]
+        half.send(b"host\r\n\r\n")
+        body.send(b'"x"]')
+        for answer in answers:
+            self.assertEqual((answer().code, answer().header("Connection")), (503, "close"))
+        self.assertTrue(half.transport.value().startswith(b"HTTP/1.1 200 OK\r\n"))
+        self.assertTrue(body.transport.value().startswith(b"HTTP/1.1 503 "))
+        self.assertEnded()
+        self.assertEqual([it.transport.gone for it in self.connections], [True] * 5)
+        self.assertEqual([it.transport.aborted for it in self.connections], [False] * 5)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_lateAndSlow(self):
+        """
+        An answer that takes longer than a request may be on its way is waited for, and a connection that is lost before
+        any request comes is not.
+        """
+        slow = Slow()
+        self.site.resource.putChild(b"slow", slow)
+        silent, asking = self.connect(), self.connect()
+        self.drain()
+        answer = asking.ask("GET", "/slow")
+        silent.lose()
+        self.clock.advance(5)
+        self.assertEnded(False)
+        self.assertFalse(asking.transport.disconnecting)
+        slow.request.write(b"done")
+        slow.request.finish()
+        self.assertEnded()
+        self.assertEqual((answer().body, asking.transport.gone), (b"done", True))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_newConnections(self):
+        """
+        As long as there are sessions, a client that polls gets what is left for it by new connections.
+        """
+        self.answerTo("POST", "/0/s/xhr")
+        self.apps.last.transport.write("one")
+        self.drain()
+        bodies = []
+        for _ in range(2):
+            connection = self.connect()
+            bodies.append(connection.ask("POST", "/0/s/xhr")().body)
+            connection.lose()
+        self.assertEqual(bodies, [b'a["one"]\n', CLOSING.encode() + b"\n"])
+        self.assertEnded()
 
     def test_noneLeft(self):
         """
@@ -389,7 +496,7 @@ class ConnectionTests(DrainCase):
         self.assertEnded()
         with capturedLogs() as events:
             connection = self.connect()
-            self.assertEqual(connection.ask("GET", "/info")().code, 200)
+            self.assertEqual(connection.ask("GET", "/")().code, 200)
             connection.lose()
         self.assertEqual([event for event in events if "outcome" in event], [])
 
@@ -573,6 +680,85 @@ class FactoryTests(DrainCase):
         self.site.doStop()
         self.assertEqual(self.life, ["start", "stop"])
 
+    def closer(self):
+        """
+        @return: something that closes the port, and when it is closed.
+        """
+        closed = Deferred()
+
+        def close():
+            self.life.append("close")
+            self.site.doStop()
+            return closed
+
+        return close, closed
+
+    def test_close(self):
+        """
+        A port that it is to close stays open until the last session has ended, and its end is waited for.
+        """
+        close, closed = self.closer()
+        idle = self.connect()
+        idle.ask("GET", "/")
+        self.answerTo("POST", "/0/s/xhr")
+        self.site.drain(close=close).addCallback(self.ended.append)
+        self.clock.advance(5)
+        self.assertEqual(self.life, ["start"])
+        self.answerTo("POST", "/0/s/xhr")
+        self.assertEqual(self.life, ["start", "close"])
+        self.assertTrue(idle.transport.gone)
+        self.assertEnded(False)
+        closed.callback(None)
+        self.assertEnded()
+        self.assertEqual(self.life, ["start", "close", "stop"])
+
+    def test_closeWhileLeaving(self):
+        """
+        Who asks when the sessions are gone already has the port closed at once; all wait for all.
+        """
+        one, oneClosed = self.closer()
+        other, otherClosed = self.closer()
+        self.connect()
+        self.site.drain(close=one).addCallback(self.ended.append)
+        self.assertEqual(self.life, ["start", "close"])
+        self.site.doStart()
+        self.site.drain(close=other).addCallback(self.ended.append)
+        self.assertEqual(self.life.count("close"), 2)
+        otherClosed.callback(None)
+        self.clock.advance(1)
+        self.assertEqual(self.ended, [])
+        oneClosed.callback(None)
+        self.assertEqual(self.ended, [None, None])
+
+    def test_closeAtTheEnd(self):
+        """
+        However it ends, the port is closed, once.
+        """
+        for end in (lambda: self.clock.advance(10), self.site.stop):
+            close, closed = self.closer()
+            self.assertEqual(self.answerTo("POST", "/0/s/xhr").code, 200)
+            self.site.drain(close=close).addCallback(self.ended.append)
+            end()
+            self.clock.advance(0)
+            self.assertEqual(self.life.count("close"), 1)
+            self.assertEnded(False)
+            closed.callback(None)
+            self.assertEnded()
+            self.assertEqual(self.life, ["start", "close", "stop"])
+            self.ended.clear()
+            self.life.clear()
+            self.site.doStart()
+        self.site.doStop()
+
+    def test_closeFails(self):
+        """
+        A port that can't be closed is logged, and does not keep the rest.
+        """
+        self.site.drain(close=lambda: 1 / 0).addCallback(self.ended.append)
+        self.assertEqual(self.ended, [None])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.site.doStop()
+
     def test_noDrain(self):
         """
         Without it, the last port takes all sessions with it.
@@ -665,8 +851,18 @@ class SocketTests(TestCase):
 
     async def test_everything(self):
         """
-        A stream, a WebSocket and a client between polls get their messages and the close frame from a site whose port
-        is closed, and nothing is left of it.
+        A stream, a WebSocket and a client between polls get their messages and the close frame, this one by new
+        connections; then the port is closed, and nothing is left of it. It is the same with a port that was closed
+        before, for those who have a connection.
+        """
+        for early in (False, True):
+            await self.leave(early)
+
+    async def leave(self, early):
+        """
+        Let a site leave.
+
+        @param early: whether its port is closed at the beginning.
         """
         apps = Apps()
         site = SockJSFactory(apps, drain_timeout=30)
@@ -681,14 +877,21 @@ class SocketTests(TestCase):
         self.assertEqual(await webSocket.message(), "o")
         for app in apps.built:
             app.transport.write("one")
-        closed, drained = port.stopListening(), site.drain()
-        await closed
+        if early:
+            closed, drained = port.stopListening(), site.drain()
+            await closed
+        else:
+            drained = site.drain(close=port.stopListening)
         self.assertEqual(await stream.chunks(), [b'a["one"]\n', CLOSING.encode() + b"\n"])
         self.assertEqual([await webSocket.message(), await webSocket.message()], ['a["one"]', CLOSING])
         self.assertEqual((await webSocket.ending()).opcode, CLOSE)
         self.assertTrue(webSocket.cleanly)
+        if not early:
+            poller = await client.connect()
         self.assertEqual(await (await poller.request("POST", "/0/p/xhr")).body(), b'a["one"]\n')
         self.assertFalse(drained.called)
+        if not early:
+            poller = await client.connect()
         self.assertEqual(await (await poller.request("POST", "/0/p/xhr")).body(), CLOSING.encode() + b"\n")
         await drained
         await poller.gone()

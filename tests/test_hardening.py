@@ -377,7 +377,9 @@ class ReflectionTests(HardeningCase):
                 answer = self.answerTo("GET", f"{path}?c={bad}")
                 self.assertEqual((answer.code, answer.body), (500, b'invalid "callback" parameter'), bad)
                 self.assertEqual(answer.header("content-type"), "text/plain; charset=UTF-8")
+            self.assertEqual(self.answerTo("GET", path).body, b'"callback" parameter required')
         self.assertEqual(self.apps.built, [])
+        self.assertEqual(self.resource.stats.refused, {"callback": 30})
         self.assertNothingLogged()
 
 

@@ -221,6 +221,39 @@ class ValueTests(OptionsCase):
             self.assertRefuses(name, "must be a URL", "", " ", "a b", "a\n", "\x7f", b"/sockjs.js", 5, False)
         self.assertRefuses("sockjs_url", "must be a URL", None, value)
 
+    def test_baseURLFields(self):
+        """
+        C{base_url} may have the fields C{process}, if there is a name for it, and C{service}, and no others.
+        """
+        both = "https://b/{process}/{service}"
+        options = Options(base_url=both, process_name="p1")
+        self.assertEqual(options.base_url, both)
+        self.assertEqual(options.baseURLOf(None, "a/b"), "https://b/p1/a/b")
+        self.assertEqual(options.baseURLOf(None, ""), "https://b/p1")
+        self.assertEqual(Options(base_url="https://b/{service}").baseURLOf(None, "x"), "https://b/x")
+        self.assertEqual(Options(base_url="https://b/{{x}}/").baseURLOf(None, "x"), "https://b/{x}/")
+        self.assertEqual(Options(base_url=lambda request: request * 2).baseURLOf("r", "x"), "rr")
+        self.assertIsNone(Options().baseURLOf(None, "x"))
+        self.assertRefuses(
+            "base_url",
+            "; it may have {process} and {service}",
+            *("/{proces}", "/{}", "/{0}", "/{process!r}", "/{process:>9}", "/{process.name}", "/{service}{x}"),
+        )
+        self.assertRefuses("base_url", "has a field that there is not: '/{x}'; it may have", "/{x}")
+        self.assertRefuses("base_url", "has a brace by itself: '/{'; it may have {process}", "/{")
+        self.assertRefuses("base_url", "has a brace by itself", "/}", "/{process")
+        with self.assertRaisesRegex(ValueError, "^base_url has {process} in it, but there is no process_name$"):
+            Options(base_url=both)
+
+    def test_processName(self):
+        """
+        The name of a process fits into cookies and URLs.
+        """
+        self.assertTakes("process_name", (None, None), ("p1", "p1"), ("a-B_9", "a-B_9"), ("x" * 64, "x" * 64))
+        self.assertRefuses(
+            "process_name", "must be a name of letters", "", "a.b", "a b", "p1\n", "é", "x" * 65, 1, b"p"
+        )
+
     def test_encoding(self):
         """
         C{encoding} is C{base64} or a text codec, kept by its proper name.
@@ -591,6 +624,7 @@ class FromStringsTests(OptionsCase):
             ("response_limit", "4096", 4096),
             ("sockjs_url", "/sockjs.js", "/sockjs.js"),
             ("base_url", "https://b/echo", "https://b/echo"),
+            ("process_name", "p1", "p1"),
             ("encoding", "utf8", "utf-8"),
             ("exposed_headers", "X-Tenant,DNT", ("x-tenant", "dnt")),
             ("exposed_headers", "", ()),

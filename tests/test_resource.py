@@ -16,6 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.static import Data
 
 from tests.support import Apps, SiteCase
+from txsockjs.factory import SockJSMultiFactory
 from txsockjs.options import Options
 from txsockjs.resource import SockJSResource
 
@@ -146,6 +147,18 @@ class InfoTests(SiteCase):
         self.assertEqual(self.info(base_url="https://b.example/x")["base_url"], "https://b.example/x")
         facts = self.info(base_url=lambda request: "https://b.example" + request.uri.decode("ascii"))
         self.assertEqual(facts["base_url"], "https://b.example/info")
+
+    def test_baseURLFields(self):
+        """
+        It may hold the name of the process and the path of the service, which is as it stands in URLs.
+        """
+        settings = {"base_url": "https://b.example/{process}/{service}", "process_name": "p1"}
+        self.assertEqual(self.info(**settings)["base_url"], "https://b.example/p1")
+        site = SockJSMultiFactory(reactor=self.clock)
+        site.addFactory(Apps(), "a b/c", **settings)
+        self.site = site
+        facts = json.loads(self.answerTo("GET", "/a%20b/c/info").body)
+        self.assertEqual(facts["base_url"], "https://b.example/p1/a%20b/c")
 
     def test_origin(self):
         """
@@ -437,6 +450,8 @@ class StopTests(SiteCase):
         self.clock.advance(5)  # the client of the WebSocket does not answer
         self.assertTrue(socket.transport.aborted)
         self.assertEqual([len(app.lost) for app in self.apps.built], [1, 1, 1])
+        self.assertEqual(self.post("/a/3/xhr_send", "x").code, 503)
+        self.resource.start()
         self.assertEqual(self.post("/a/3/xhr_send", "x").code, 404)
 
     def test_noDelayedCalls(self):

@@ -17,6 +17,7 @@ import textwrap
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from twisted.internet import reactor, ssl
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -26,15 +27,18 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock, deferLater
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, FileBodyProducer, HTTPConnectionPool, readBody
 
 from tests.certificates import makeCertificate
 from tests.processes import Child
-from txsockjs import __version__, tap
+from txsockjs import __version__, serving, starting, tap
 from txsockjs.factory import SockJSMultiFactory
+from txsockjs.naming import findFactory
 from txsockjs.options import OPTIONS
+from txsockjs.serving import SockJSService
+from txsockjs.starting import CannotStart
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -125,9 +129,17 @@ class DirectoryMixin:
             path = self.directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(textwrap.dedent(text))
-        before, path = set(sys.modules), list(sys.path)
-        self.addCleanup(lambda: [sys.modules.pop(name) for name in set(sys.modules) - before])  # type: ignore[attr-defined]
-        self.patch(sys, "path", path)  # type: ignore[attr-defined]
+        self.addCleanup(self.forget)  # type: ignore[attr-defined]
+        self.patch(sys, "path", list(sys.path))  # type: ignore[attr-defined]
+
+    def forget(self) -> None:
+        """
+        Forget the user's modules, and no others: one of ours that is imported twice has classes of its own each time.
+        """
+        names = {Path(name).parts[0].removesuffix(".py") for name in MODULES}
+        for name in list(sys.modules):
+            if name.partition(".")[0] in names:
+                del sys.modules[name]
 
 
 class OptionsTests(DirectoryMixin, SynchronousTestCase):
@@ -139,7 +151,7 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
         """
         @return: why a command line is refused.
         """
-        return str(self.assertRaises(tap.CannotStart, parse, *arguments))
+        return str(self.assertRaises(CannotStart, parse, *arguments))
 
     def test_nothing(self) -> None:
         """
@@ -214,6 +226,19 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
         Ports are numbers or descriptions, any number of them.
         """
         self.assertEqual(["tcp:8082", "unix:/run/x"], parse("--port", "8082", "--port", "unix:/run/x").ports)
+
+    def test_metrics(self) -> None:
+        """
+        A plain port for those who watch is open to this machine only; descriptions are taken as they are.
+        """
+        options = parse("--metrics", "9100", "--metrics", "tcp:9101", "--metrics-peer", "p2=unix:/run/p2.sock")
+        self.assertEqual(["tcp:9100:interface=127.0.0.1", "tcp:9101"], options.metrics)
+        self.assertEqual(["p2=unix:/run/p2.sock"], options.peers)
+        self.assertIn("--metrics 65536: ports end at 65535", self.refused("--metrics", "65536"))
+        self.assertIn("--metrics needs a value", self.refused("--metrics", ""))
+        self.assertIn("nothing to show it on without --metrics", self.refused("--metrics-peer", "http://h"))
+        for peer in ("", "p2="):
+            self.assertIn("it has to say where", self.refused("--metrics", "1", "--metrics-peer", peer))
 
     def test_factories(self) -> None:
         """
@@ -312,13 +337,13 @@ class FindTests(DirectoryMixin, SynchronousTestCase):
         """
         @return: the factory of a name.
         """
-        return tap._factory(name, str(self.directory))
+        return findFactory(name, str(self.directory))
 
     def refused(self, name: str) -> str:
         """
         @return: why a name is refused.
         """
-        error = self.assertRaises(tap.CannotStart, self.find, name)
+        error = self.assertRaises(CannotStart, self.find, name)
         self.assertNotIn("\n", str(error))
         self.assertEqual(f"sockjs: {error}", error.code)
         return str(error)
@@ -408,13 +433,13 @@ class URLTests(SynchronousTestCase):
             (UNIXAddress(b"/run/s"), "unix:/run/s", "unix:/run/s:/a"),
             (None, "carrier:pigeon", "carrier:pigeon:/a"),
         ]:
-            self.assertEqual(expected, tap._url(tap._base(address, description), "/a"))
+            self.assertEqual(expected, serving._url(serving._base(address, description), "/a"))
 
     def test_quoted(self) -> None:
         """
         A prefix that is no plain ASCII is shown as it is sent.
         """
-        self.assertEqual("http://h/a%20%C3%BC", tap._url("http://h", "/a ü"))
+        self.assertEqual("http://h/a%20%C3%BC", serving._url("http://h", "/a ü"))
 
 
 class ServiceTests(DirectoryMixin, TestCase):
@@ -422,7 +447,7 @@ class ServiceTests(DirectoryMixin, TestCase):
     L{tap.makeService} and what it makes, in this process.
     """
 
-    async def start(self, *arguments: str) -> tuple[tap.SockJSService, list[str]]:
+    async def start(self, *arguments: str) -> tuple[SockJSService, list[str]]:
         """
         Serve what a command line says.
 
@@ -477,6 +502,40 @@ class ServiceTests(DirectoryMixin, TestCase):
             if not flags:
                 self.assertIn(b'data-client="/sockjs.js"', await get(base))
 
+    async def test_health(self) -> None:
+        """
+        Balancers can ask at /health, whatever else is served; and no longer get a yes when the service stops.
+        """
+        for flags in (
+            [],
+            ["--static", str(self.directory / "files")],
+            ["--factory", "myapp.Echo"],
+            ["--factory", "healthy=myapp.Echo"],
+            ["--factory", "a/b=myapp.Echo", "--static", str(self.directory / "files")],
+        ):
+            service, urls = await self.start("--port", LOCAL, *flags)
+            url = "/".join(urls[0].split("/")[:3]) + "/health"
+            self.assertEqual(b"ok\n", await get(url))
+            service._site.drain()
+            with self.assertRaisesRegex(AssertionError, "answered 503"):
+                await get(url)
+
+    async def test_healthIsTaken(self) -> None:
+        """
+        What the user has at /health, or below, stays what it is; the log tells.
+        """
+        (self.directory / "files" / "health").write_text("mine\n")
+        files = ["--static", str(self.directory / "files")]
+        for flags, path, body in (
+            (["--factory", "health=myapp.Echo"], "health", b"Welcome to SockJS!\n"),
+            (["--factory", "health/a=myapp.Echo"], "health/a", b"Welcome to SockJS!\n"),
+            (files, "health", b"mine\n"),
+        ):
+            with capturedLogs() as events:
+                _, urls = await self.start("--port", LOCAL, *flags)
+            self.assertEqual(body, await get("/".join(urls[0].split("/")[:3]) + "/" + path))
+            self.assertIn("/health is a place of yours", str([formatEvent(event) for event in events]))
+
     async def test_files(self) -> None:
         """
         Files are served beside services that have a prefix, and directories are not listed.
@@ -506,6 +565,48 @@ class ServiceTests(DirectoryMixin, TestCase):
             self.assertIn(b'"websocket": true', await get(url.rstrip("/") + "/info"))
         self.assertEqual([f'new SockJS("{base}a/b")'], self.hints)
 
+    async def test_metrics(self) -> None:
+        """
+        With C{--metrics} there are metrics and a status page on a port of their own, of this process and of its peers.
+        """
+        other, _ = await self.start("--port", LOCAL, "--metrics", "0", "--factory", "myapp.Echo")
+        _, urls = await self.start(
+            *["--port", LOCAL, "--metrics", "0", "--factory", "chat=myapp.Echo"],
+            *["--metrics-peer", f"other=tcp:127.0.0.1:{other._watching._ports[0].getHost().port}"],
+        )
+        page, service = urls
+        self.assertIn(b"<html", await get(page))
+        metrics = (await get(page + "metrics")).decode()
+        self.assertIn('sockjs_messages_sent_total{service="/chat"} 0.0\n', metrics)
+        self.assertIn('sockjs_messages_sent_total{process="other",service="/"} 0.0\n', metrics)
+        self.assertIn("process_cpu_seconds_total ", metrics)
+        self.assertEqual(b"ok\nthis process: serving\nother: serving\n", await get(page + "health"))
+        with self.assertRaisesRegex(AssertionError, "answered 404"):
+            await get(service.rpartition("/")[0] + "/metrics")
+
+    def test_metricsRefused(self) -> None:
+        """
+        What can't be watched, or not shown, is said in one line.
+        """
+        for flags, why in (
+            (["--metrics", "nonsense:1"], "--metrics nonsense:1: that describes no endpoint"),
+            (["--metrics", "0", "--metrics-peer", "9100"], "--metrics-peer '9100' is neither a URL nor"),
+        ):
+            with self.assertRaisesRegex(CannotStart, why):
+                tap.makeService(parse("--app-dir", str(self.directory), *flags))
+
+    def test_noPrometheus(self) -> None:
+        """
+        Without C{prometheus-client}, C{--metrics} says what to install.
+        """
+        loaded = [name for name in sys.modules if f"{name}.".startswith("txsockjs.metrics.")]
+        with mock.patch.dict(sys.modules, {"prometheus_client": None}):
+            for name in loaded:
+                del sys.modules[name]
+            with self.assertRaisesRegex(CannotStart, r"--metrics: .*prometheus_client.*; it needs txsockjs\[metrics\]"):
+                tap.makeService(parse("--app-dir", str(self.directory), "--metrics", "0"))
+            tap.makeService(parse("--app-dir", str(self.directory)))
+
     async def test_stop(self) -> None:
         """
         When the service stops, its ports are closed and the wrapped factories stopped.
@@ -529,7 +630,7 @@ class ServiceTests(DirectoryMixin, TestCase):
             ("tcp:1:colour=blue", "that describes no endpoint: .*colour"),
             ("ssl:0:privateKey=/nowhere/k.pem", "No such file or directory: /nowhere/k.pem"),
         ]:
-            with self.assertRaisesRegex(tap.CannotStart, why):
+            with self.assertRaisesRegex(CannotStart, why):
                 tap.makeService(parse("--port", port))
 
     def test_noTLS(self) -> None:
@@ -541,7 +642,7 @@ class ServiceTests(DirectoryMixin, TestCase):
             raise ImportError("No module named 'OpenSSL'")
 
         self.patch(tap, "serverFromString", parser)
-        with self.assertRaisesRegex(tap.CannotStart, r"No module named 'OpenSSL'; TLS needs txsockjs\[tls\]"):
+        with self.assertRaisesRegex(CannotStart, r"No module named 'OpenSSL'; TLS needs txsockjs\[tls\]"):
             tap.makeService(parse("--port", "ssl:0"))
 
 
@@ -598,15 +699,15 @@ class NotListeningTests(SynchronousTestCase):
         self.addCleanup(stream.close)
         self.patch(sys, "__stderr__", stream)
         self.atExit: list[Any] = []
-        self.patch(tap.atexit, "register", self.atExit.append)
+        self.patch(starting.atexit, "register", self.atExit.append)
 
-    def service(self, *results: Deferred[Any]) -> tap.SockJSService:
+    def service(self, *results: Deferred[Any]) -> SockJSService:
         """
         @return: a service of some endpoints.
         """
         endpoints = [(f"end:{number}", _Endpoint(result)) for number, result in enumerate(results)]
         site = SockJSMultiFactory(reactor=Clock())
-        return tap.SockJSService(self.reactor, site, endpoints, ["/"], "/", "/nowhere")
+        return SockJSService(self.reactor, site, endpoints, ["/"], "/", "/nowhere")
 
     def test_atOnce(self) -> None:
         """
@@ -615,7 +716,7 @@ class NotListeningTests(SynchronousTestCase):
         """
         port = _Port()
         service = self.service(succeed(port), fail(CannotListenError("", 1, PermissionError(13, "Permission denied"))))
-        error = self.assertRaises(tap.CannotStart, service.privilegedStartService)
+        error = self.assertRaises(CannotStart, service.privilegedStartService)
         self.assertEqual("sockjs: cannot listen on end:1: Permission denied\n", self.said.read_text())
         self.assertIsInstance(error, SystemExit)
         self.assertIsInstance(error, Exception)
@@ -628,7 +729,7 @@ class NotListeningTests(SynchronousTestCase):
         It is the same when the service is only started, as C{twist} does.
         """
         service = self.service(fail(CannotListenError("", 1, "Cannot acquire lock")))
-        self.assertRaises(tap.CannotStart, service.startService)
+        self.assertRaises(CannotStart, service.startService)
         self.assertEqual("sockjs: cannot listen on end:0: Cannot acquire lock\n", self.said.read_text())
 
     def test_later(self) -> None:
@@ -644,13 +745,13 @@ class NotListeningTests(SynchronousTestCase):
         later.errback(OSError("the far end is gone"))
         evenLater.errback(OSError("nobody hears this any more"))
         self.assertEqual("sockjs: cannot listen on end:0: OSError: the far end is gone\n", self.said.read_text())
-        self.assertEqual((1, [tap._exitBadly]), (self.reactor.stopped, self.atExit))
+        self.assertEqual((1, [starting._exitBadly]), (self.reactor.stopped, self.atExit))
 
     def test_stoppedBefore(self) -> None:
         """
         Listening that has not begun when the service stops is given up, which is no failure.
         """
-        self.patch(tap, "deferLater", lambda reactor, delay: None)
+        self.patch(serving, "deferLater", lambda reactor, delay: None)
         service = self.service(Deferred())
         service.privilegedStartService()
         service.startService()
@@ -664,7 +765,7 @@ class NotListeningTests(SynchronousTestCase):
         service = self.service(fail(OSError(98, "Address already in use")))
         service._pid += 1
         with capturedLogs() as events:
-            error = self.assertRaises(tap.CannotStart, service.privilegedStartService)
+            error = self.assertRaises(CannotStart, service.privilegedStartService)
         self.assertEqual(1, error.code)
         self.assertEqual("", self.said.read_text())
         self.assertIn("cannot listen on end:0: Address already in use", [event.get("why") for event in events])
@@ -841,6 +942,29 @@ class CommandTests(DirectoryMixin, TestCase):
             self.assertIn("all sessions have ended", child.text())
             self.assertNotIn("Traceback", child.text())
 
+    async def test_watchedDrain(self) -> None:
+        """
+        Those who watch see the process drain, until the last session has ended.
+        """
+        for command in ("twistd", "twist"):
+            child = self.spawn(
+                command, *["--port", LOCAL, "--metrics", "0", "--drain-timeout", "60", "--disconnect-delay", "60"]
+            )
+            page = await self.serving(child, r"watch at (http://127\.0\.0\.1:\d+/)(?=\s)")
+            url = await self.serving(child) + "echo/000/session/xhr"
+            agent = Agent(reactor, connectTimeout=30)
+            self.assertEqual(b"o\n", await self.post(agent, url, b""))
+            self.assertEqual(b"ok\n", await get(page + "health"))
+            child.signal(signal.SIGTERM)
+            await child.waitFor("closing 1 sessions")
+            with self.assertRaisesRegex(AssertionError, "answered 503: b'draining"):
+                await get(page + "health")
+            self.assertIn(b'sockjs_draining{service="/echo"} 1.0', await get(page + "metrics"))
+            child.signal(signal.SIGTERM)
+            self.assertIn(await child.wait(50), (0, -signal.SIGTERM))
+            self.assertNotIn("Traceback", child.text())
+            self.assertEqual(b"", child.errors)
+
     async def test_secondSignal(self) -> None:
         """
         A second signal to end is not kept waiting, and nothing looks like a failure.
@@ -910,6 +1034,19 @@ class CommandTests(DirectoryMixin, TestCase):
         await self.refused(
             "--port carrier:pigeon: that describes no endpoint: Unknown endpoint type: 'carrier'",
             *["--port", "carrier:pigeon"],
+        )
+
+    async def test_metricsPortInUse(self) -> None:
+        """
+        A port for those who watch that is in use is one line and the status 1, and nothing is served.
+        """
+        port = self.occupied().removeprefix("tcp:").partition(":")[0]
+        await self.refused(
+            f"cannot listen on tcp:{port}:interface=127.0.0.1: Address already in use",
+            "--port",
+            LOCAL,
+            "--metrics",
+            port,
         )
 
     async def test_portInUse(self) -> None:

@@ -299,6 +299,7 @@ class ReceivingTests(SiteCase):
             _, first = self.open(name, method, path)
             second = self.answerTo(method, path)
             self.assertEqual(second.chunks[-1], dressed(name, 'c[2010,"Another connection still open"]'))
+            self.assertEqual(self.resource.stats.refused, {"another receiver": 1})
             self.assertFalse(first().ended)
             self.apps.last.transport.write("x")
             self.clock.advance(0)
@@ -1033,6 +1034,7 @@ class SendTests(SiteCase):
                     self.assertEqual((answer.code, answer.body), (500, text), body[:20])
                     self.assertEqual(answer.header("content-type"), "text/plain; charset=UTF-8")
         self.assertEqual(self.apps.last.received, [])
+        self.assertEqual(self.resource.stats.refused, {"malformed body": 2 * len(expected + broken)})
         self.assertEqual(self.post("/0/s/xhr_send", "x").code, 204)
         self.assertEqual(self.apps.last.received, [b"x"])
 

@@ -22,6 +22,9 @@ __all__ = ["Channel", "Front"]
 _LINGER = 5
 """Seconds for which what comes after a refused body has begun is thrown away, before the connection is closed."""
 
+_GRACE = 1
+"""Seconds for which a connection that is to be closed may still bring its first request, or the rest of one."""
+
 _RETRY = 0.1
 """Seconds between looks at whether an HTTP/2 connection has sent everything."""
 
@@ -57,6 +60,7 @@ class Channel(HTTPChannel):
     site: Any
     transport: Any
     _arrivals: Deadlines[Channel] | None = None  # where the request that arrives has its deadline
+    _isLeaving = False  # the next request is the last one
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -86,8 +90,15 @@ class Channel(HTTPChannel):
         Whether nothing is under way, not even a call of L{dataReceived}, and so the next byte begins a request.
         """
         return not (self._handlingRequest or self.requests or self._buffer or self._busyReceiving) and bool(
-            self.line_mode and self.persistent
+            self.line_mode and self.persistent and not self._isLeaving
         )
+
+    @property
+    def awaitsRequest(self) -> bool:
+        """
+        Whether a request has begun to arrive, or there was none yet, so that the first one may be on its way.
+        """
+        return not self._handlingRequest and (self._arrivals is not None or self._savedTimeOut is None)
 
     def answerQuickly(self, request: QuickRequest, leaf: IResource) -> None:
         """
@@ -108,6 +119,8 @@ class Channel(HTTPChannel):
         A request is whole.
         """
         self._arrived()
+        if self._isLeaving:
+            self.persistent = False
         super().allContentReceived()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -149,6 +162,21 @@ class Channel(HTTPChannel):
         request.requestReceived(self._command, self._path, self._version)
         self.setTimeout(_LINGER)
 
+    def checkPersistence(self, request: Request, version: bytes) -> bool:
+        """
+        @return: whether there may be another request after this one. Where not, the answer says so.
+        """
+        if self._isLeaving:
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            return False
+        return bool(super().checkPersistence(request, version))
+
+    def leaveAfterNext(self) -> None:
+        """
+        Close after the answer to the next request.
+        """
+        self._isLeaving = True
+
     def leave(self) -> None:
         """
         Close as soon as nothing is being answered and everything is sent.
@@ -166,6 +194,8 @@ class Channel(HTTPChannel):
         super().requestDone(request)
         if self.transport.disconnecting:
             self.setTimeout(self._savedTimeOut)
+            if self._isLeaving:
+                _finish(self.transport)
 
     def timeoutConnection(self) -> None:
         """
@@ -192,6 +222,7 @@ class Front(_GenericHTTPChannelProtocol):
     _site: Any
     _channel: Any
     _retry: IDelayedCall | None = None
+    _hasGrace = False
 
     def makeConnection(self, transport: ITransport) -> None:
         """
@@ -214,11 +245,16 @@ class Front(_GenericHTTPChannelProtocol):
 
     def leave(self) -> None:
         """
-        Close as soon as nothing is being answered and everything is sent.
+        Close as soon as nothing is being answered and everything is sent. A request that may be on its way already has
+        a little time to arrive, and is answered.
         """
         self._retry = None
         channel = self._channel
-        if isinstance(channel, Channel):
+        if isinstance(channel, Channel) and channel.awaitsRequest and not self._hasGrace:
+            self._hasGrace = True
+            channel.leaveAfterNext()
+            self._retry = channel.callLater(_GRACE, self.leave)
+        elif isinstance(channel, Channel):
             channel.leave()
         elif channel.streams:
             self._retry = channel.callLater(_RETRY, self.leave)

@@ -5,9 +5,8 @@ What a wrapped protocol has as C{self.transport}: a SockJS session that looks li
 
 from __future__ import annotations
 
-import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import (
@@ -27,6 +26,8 @@ from txsockjs.encoding import Decoder, Encoding, UnencodableMessage
 from txsockjs.interfaces import ISockJSProtocol, ISockJSTransport, RequestFacts
 from txsockjs.session import GO_AWAY, Producer
 from txsockjs.stats import Cause
+from txsockjs.timers import attempt
+from txsockjs.values import checkCloseCode, checkCloseReason
 
 __all__ = ["Connection", "Link"]
 
@@ -79,6 +80,8 @@ class Connection:
     @ivar encodingName: the name of the encoding between the protocol's bytes and the text of messages.
     """
 
+    _isOver = False
+
     def __init__(
         self,
         link: Link,
@@ -101,6 +104,8 @@ class Connection:
         self._host = host
         self._protocol: IProtocol | None = None
         self._takesText = False
+        # Who wants to know when it is over; made when somebody does, since most are idle and nobody's.
+        self._leavers: list[Callable[[Connection], object]] | None = None
 
     def __repr__(self) -> str:
         return f"<SockJS {self.transportName} {self.id}{' closing' if self.disconnecting else ''}>"
@@ -150,8 +155,38 @@ class Connection:
             self._tell(
                 f"is over: {cause} ({said!r})", cause=str(cause), reason=said, code=getattr(reason.value, "code", None)
             )
+        leavers, self._leavers = self._leavers, None
+        self._isOver = True
+        for leaver in leavers or ():
+            attempt(leaver, self)
         assert self._protocol is not None
         self._protocol.connectionLost(reason)
+
+    # -- for those that have it in a list -------------------------------------------------------------------------
+
+    def tellWhenOver(self, leaver: Callable[[Connection], object]) -> bool:
+        """
+        Have a function called when the connection is over, just before its protocol's C{connectionLost}.
+
+        @param leaver: called once, with this connection.
+
+        @return: whether it will be called: not if the connection is over already.
+        """
+        if self._isOver:
+            return False
+        if self._leavers is None:
+            self._leavers = []
+        self._leavers.append(leaver)
+        return True
+
+    def tellNoMore(self, leaver: Callable[[Connection], object]) -> None:
+        """
+        Take back what L{tellWhenOver} was told. Without effect once the connection is over.
+        """
+        if self._leavers is not None:
+            self._leavers.remove(leaver)
+            if not self._leavers:
+                self._leavers = None
 
     def _tell(self, what: str, **facts: object) -> None:
         """
@@ -226,10 +261,14 @@ class Connection:
         """
         See L{ISockJSTransport.close}.
         """
-        if not isinstance(code, int) or not (code == 1000 or 3000 <= code <= 4999):
-            raise ValueError(f"a close code must be 1000, or 3000 to 4999, not {code!r}")
-        if not isinstance(reason, str) or re.search("[\ud800-\udfff]", reason) or len(reason.encode("utf-8")) > 123:
-            raise ValueError(f"a close reason must be a text of at most 123 bytes in UTF-8, not {reason!r}")
+        try:
+            checkCloseCode(code)
+        except ValueError as error:
+            raise ValueError(f"a close code {error}") from None
+        try:
+            checkCloseReason(reason)
+        except ValueError as error:
+            raise ValueError(f"a close reason {error}") from None
         self._link.close(code, reason)
 
     def abortConnection(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -163,12 +163,11 @@ class _Port:
 
     def stopListening(self) -> Deferred[None]:
         """
-        Close the port, and drain the site.
+        Drain the site, and close the port when no session is left.
 
         @return: fires when the port is closed, and all sessions and connections are gone.
         """
-        closed: Deferred[Any] = maybeDeferred(self._port.stopListening)
-        return gatherResults([closed, self._site.drain()], consumeErrors=True).addCallback(lambda ends: None)
+        return self._site.drain(close=self._port.stopListening)
 
     def getHost(self) -> IAddress:
         """

@@ -5,11 +5,11 @@ Ready sites: C{twisted.web} servers that are nothing but SockJS services.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IReactorTime
 from twisted.logger import Logger
 from twisted.web.http import datetimeToString
@@ -172,7 +172,9 @@ class _ServiceSite(Site):
         self._dateLine = b""
         self._connections: set[Front] = set()
         self._drains: list[Deferred[None]] = []  # while there are any, a drain is under way
-        self._leaving = False  # the second half of a drain: the sessions are gone, the connections go
+        self._leaving = False  # the second half of a drain: the sessions are gone, ports and connections go
+        self._closers: list[Callable[[], object]] = []
+        self._closing: set[Deferred[Any]] = set()  # ports that are being closed
         self._cutCall: IDelayedCall | None = None
         self._stopAfterDrain = False
         self._outcome = ""
@@ -191,6 +193,13 @@ class _ServiceSite(Site):
         self.arrivals = Deadlines(self.reactor, patience, Channel.overdue)
         if self.numPorts:
             factory.doStart()
+
+    @property
+    def services(self) -> dict[str, SockJSResource]:
+        """
+        The services, by their paths, such as C{/echo}.
+        """
+        return {"/" + b"/".join(way).decode("utf-8", "replace"): each for way, each in self._places.items()}
 
     # -- for its connections --------------------------------------------------------------------------------------
 
@@ -273,14 +282,15 @@ class _ServiceSite(Site):
         There is one connection more.
         """
         self._connections.add(connection)
+        if self._leaving:
+            connection.leave()
 
     def disconnected(self, connection: Front) -> None:
         """
         There is one less.
         """
         self._connections.discard(connection)
-        if self._leaving and not self._connections:
-            self._drained()
+        self._lookAround()
 
     def log(self, request: object) -> None:
         """
@@ -314,24 +324,38 @@ class _ServiceSite(Site):
             resource.stop()
             factory.doStop()
 
-    def drain(self, timeout: float | None = None) -> Deferred[None]:
+    @property
+    def isDraining(self) -> bool:
         """
-        Leave in an orderly way. New sessions are refused with 503 from now on. Every session gets its queued messages
-        and a close frame. When all have ended, the connections are closed, each as soon as everything is sent.
+        Whether the site leaves or has left, or one of its services does; from the first moment of L{drain}.
+        """
+        return bool(self._drains) or any(resource.isDraining for resource, _ in self._services)
 
-        Stop listening in the same turn of the reactor: a site whose last port was closed before has closed its
-        sessions at once.
+    def drain(self, timeout: float | None = None, close: Callable[[], object] | None = None) -> Deferred[None]:
+        """
+        Leave in an orderly way. New sessions are refused with 503 from now on, and so is C{/info}. Every session gets
+        its queued messages and a close frame. When all have ended, ports and connections are closed, each connection
+        as soon as everything is sent.
+
+        Do not stop listening before: a site whose last port was closed has closed its sessions at once.
 
         @param timeout: the seconds after which the rest is cut; the option C{drain_timeout} of each service by
             default. 0 means not to wait.
 
-        @return: fires with L{None} when all sessions and connections are gone. While a drain is under way, another
-            one has the same end.
+        @param close: closes the ports of this site, and returns a C{Deferred} where that takes time. It is called when
+            no session is left. Until then clients fetch what is left for them by new connections too.
+
+        @return: fires with L{None} when all sessions, ports and connections are gone. While a drain is under way,
+            another one has the same end.
         """
         end: Deferred[None] = Deferred()
         self._drains.append(end)
+        if close is not None:
+            self._closers.append(close)
         if len(self._drains) == 1:
             self._drain(timeout)
+        elif self._leaving:
+            self._closePorts()
         return end
 
     def _drain(self, timeout: float | None) -> None:
@@ -340,11 +364,12 @@ class _ServiceSite(Site):
             patience = max([resource.options.drain_timeout for resource in resources], default=0.0)
         else:
             patience = timeout
-        _log.info(
-            "closing {sessions} sessions, which have {patience} seconds to end",
-            sessions=sum(sum(resource.gauges().sessions.values()) for resource in resources),
-            patience=patience,
-        )
+        if resources:
+            _log.info(
+                "closing {sessions} sessions, which have {patience} seconds to end",
+                sessions=sum(sum(resource.gauges().sessions.values()) for resource in resources),
+                patience=patience,
+            )
         self._outcome = "all sessions have ended"
         self._cutCall = self.reactor.callLater(patience, self._losePatience)
         gatherResults([resource.drain(timeout) for resource in resources]).addCallback(self._leave)
@@ -366,9 +391,28 @@ class _ServiceSite(Site):
         All sessions are gone.
         """
         self._leaving = True
+        self._closePorts()
         for connection in list(self._connections):
             connection.leave()
-        if not self._connections:
+        self._lookAround()
+
+    def _closePorts(self) -> None:
+        closers, self._closers = self._closers, []
+        begun = [maybeDeferred(close) for close in closers]
+        self._closing.update(begun)
+        for closing in begun:
+            closing.addErrback(lambda failure: _log.failure("a port can't be closed", failure))
+            closing.addCallback(self._closed, closing)
+
+    def _closed(self, result: object, closing: Deferred[Any]) -> None:
+        self._closing.discard(closing)
+        self._lookAround()
+
+    def _lookAround(self) -> None:
+        """
+        End the drain when there is nothing left to wait for.
+        """
+        if self._leaving and not self._connections and not self._closing:
             self._drained()
 
     def _losePatience(self) -> None:
@@ -382,15 +426,20 @@ class _ServiceSite(Site):
             connection.abort()
 
     def _drained(self) -> None:
-        _log.info("{outcome}", outcome=self._outcome)
+        if self._services:
+            _log.info("{outcome}", outcome=self._outcome)
         self._leaving = False
         if self._cutCall is not None and self._cutCall.active():
             self._cutCall.cancel()
         self._cutCall = None
+        self._closePorts()  # unless they are closed already
         drains, self._drains = self._drains, []
         if self._stopAfterDrain:
             self._stopAfterDrain = False
             self._stopServices()
+        DeferredList(list(self._closing)).addCallback(self._tell, drains)
+
+    def _tell(self, closed: object, drains: Sequence[Deferred[None]]) -> None:
         for end in drains:
             end.callback(None)
 

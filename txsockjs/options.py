@@ -8,22 +8,42 @@ are all derived from the fields of L{Options}.
 
 from __future__ import annotations
 
-import difflib
-import math
-import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from types import FrameType
 from typing import Any, NamedTuple
 
-from twisted.python.reflect import namedAny
 from twisted.web.iweb import IRequest
 
-from txsockjs.encoding import BASE64, LENIENT, lookupEncoding
+from txsockjs.encoding import BASE64, LENIENT
 from txsockjs.origins import ANY, SAME, checkOrigins
 from txsockjs.proxies import checkTrustedProxies
+from txsockjs.values import (
+    checkBoolean,
+    checkCallable,
+    checkCloseCode,
+    checkCloseReason,
+    checkCount,
+    checkEncoding,
+    checkHeaderName,
+    checkHeaderNames,
+    checkNames,
+    checkPositive,
+    checkPositiveSeconds,
+    checkProcessName,
+    checkSeconds,
+    checkTemplate,
+    checkTruth,
+    checkURL,
+    readBoolean,
+    readInteger,
+    readNames,
+    readNumber,
+    readObject,
+    suggest,
+)
 
 __all__ = [
     "IFRAME",
@@ -31,16 +51,7 @@ __all__ = [
     "TRANSPORTS",
     "OptionInfo",
     "Options",
-    "checkEncoding",
-    "checkNames",
-    "checkPositive",
-    "checkPositiveSeconds",
-    "checkSeconds",
     "option",
-    "readInteger",
-    "readNames",
-    "readNumber",
-    "suggest",
 ]
 
 TRANSPORTS = (
@@ -82,53 +93,14 @@ _EXPOSED_HEADERS = (
     "x-ssl",
 )
 
+_PROCESS = "process"
+_URL_FIELDS = (_PROCESS, "service")
+"""What may stand between braces in C{base_url}."""
+
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 
-
-# -- how values are read from text ------------------------------------------------------------------------------------
-
-
-def readNumber(text: str) -> float:
-    """
-    @return: the number that a text is.
-
-    @raise ValueError: when it is none.
-    """
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"must be a number, not {text!r}") from None
-
-
-def readInteger(text: str) -> int:
-    """
-    @return: the whole number that a text is.
-
-    @raise ValueError: when it is none.
-    """
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"must be a whole number, not {text!r}") from None
-
-
-_TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-
-
-def _boolean(text: str) -> bool:
-    try:
-        return _TRUTHS[text.strip().lower()]
-    except KeyError:
-        raise ValueError(f"must be true or false, not {text!r}") from None
-
-
-def readNames(text: str) -> tuple[str, ...]:
-    """
-    @return: the names in a text, which has commas between them.
-    """
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+# -- how values are read and checked that no other option has ---------------------------------------------------------
 
 
 def _originNames(text: str) -> str | tuple[str, ...]:
@@ -137,71 +109,6 @@ def _originNames(text: str) -> str | tuple[str, ...]:
 
 def _proxyNames(text: str) -> int | tuple[str, ...]:
     return int(text) if text.isascii() and text.isdigit() else readNames(text)
-
-
-def _object(text: str) -> object:
-    try:
-        return namedAny(text)
-    except Exception as error:
-        raise ValueError(f"must be the dotted name of a callable, and {text!r} can't be had: {error}") from None
-
-
-# -- what values are allowed; each check gives back the value as it is kept -------------------------------------------
-
-
-def checkSeconds(value: object) -> float:
-    """
-    @return: the number of seconds.
-
-    @raise ValueError: when it is none, or below 0.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        raise ValueError(f"must be a number of seconds, 0 or more, not {value!r}")
-    return value
-
-
-def checkPositiveSeconds(value: object) -> float:
-    """
-    @return: the number of seconds.
-
-    @raise ValueError: when it is none, or not above 0.
-    """
-    seconds = checkSeconds(value)
-    if seconds == 0:
-        raise ValueError("must be a number of seconds above 0")
-    return seconds
-
-
-def checkPositive(value: object) -> int:
-    """
-    @return: the whole number.
-
-    @raise ValueError: when it is none, or below 1.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"must be a whole number, 1 or more, not {value!r}")
-    return value
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"must be a whole number, 0 or more, not {value!r}")
-    return value
-
-
-def checkNames(value: object) -> tuple[str, ...]:
-    """
-    @return: the names, in their order.
-
-    @raise ValueError: when it is no iterable of texts, or a single text.
-    """
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise ValueError(f"must be a list of names, not {value!r}")
-    names = tuple(value)
-    for name in names:
-        if not isinstance(name, str):
-            raise ValueError(f"must be a list of names, and {name!r} is no str")
-    return names
 
 
 def _transports(value: object) -> tuple[str, ...] | None:
@@ -217,26 +124,6 @@ def _transports(value: object) -> tuple[str, ...] | None:
     return tuple(name for name in known if name in names)
 
 
-def _headers(value: object) -> tuple[str, ...]:
-    names = tuple(name.lower() for name in checkNames(value))
-    for name in names:
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f"has {name!r}, which is no name of a header")
-    return names
-
-
-def _flag(value: object) -> bool:
-    if value not in (True, False):
-        raise ValueError(f"must be true or false, not {value!r}")
-    return bool(value)
-
-
-def _onOff(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"must be true or false, not {value!r}")
-    return value
-
-
 def _cookie(value: object) -> bool | Callable[[IRequest], str]:
     if isinstance(value, bool) or callable(value):
         return value
@@ -245,62 +132,12 @@ def _cookie(value: object) -> bool | Callable[[IRequest], str]:
     )
 
 
-def _url(value: object) -> str:
-    if not isinstance(value, str) or not value or re.search(r"[\x00-\x20\x7f]", value):
-        raise ValueError(f"must be a URL, without spaces, not {value!r}")
-    return value
-
-
 def _baseURL(value: object) -> str | Callable[[IRequest], str] | None:
-    return value if value is None or callable(value) else _url(value)
-
-
-def _callable(value: object) -> Callable[..., Any] | None:
     if value is None or callable(value):
         return value
-    raise ValueError(f"must be a callable, not {value!r}")
-
-
-def _closeCode(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not (value == 1000 or 3000 <= value <= 4999):
-        raise ValueError(f"must be 1000, or 3000 to 4999, not {value!r}")
-    return value
-
-
-def _closeReason(value: object) -> str:
-    if not isinstance(value, str) or re.search("[\ud800-\udfff]", value) or len(value.encode("utf-8")) > 123:
-        raise ValueError(f"must be a text of at most 123 bytes in UTF-8, not {value!r}")
-    return value
-
-
-def checkEncoding(value: object) -> str:
-    """
-    @return: the name of the encoding as L{lookupEncoding} has it.
-
-    @raise ValueError: when there is none of that name.
-    """
-    if not isinstance(value, str):
-        raise ValueError(f"must be the name of a codec, not {value!r}")
-    try:
-        return lookupEncoding(value).name
-    except ValueError as error:
-        raise ValueError(str(error).removeprefix("encoding ")) from None
-
-
-def _headerName(value: object) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
-        raise ValueError(f"must be the name of a header, not {value!r}")
-    return value.lower()
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """
-    @return: a question after a name that may be meant, to be put into an error; empty where none is like it.
-    """
-    close = difflib.get_close_matches(name, known, 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    url = checkURL(value)
+    checkTemplate(url, _URL_FIELDS)
+    return url
 
 
 # -- the options themselves -------------------------------------------------------------------------------------------
@@ -369,16 +206,16 @@ class Options:
         False,
         "true or false",
         "whether to leave out the CORS headers, for a service whose pages are of its own origin",
-        _onOff,
-        _boolean,
+        checkBoolean,
+        readBoolean,
     )
     authorize: Callable[[IRequest], object] | None = option(
         None,
         "callable",
         "asked with the request before each new session: it returns True or None to allow it, False to refuse it "
         "with 403, or a Deferred or coroutine of these; as text its dotted name",
-        _callable,
-        _object,
+        checkCallable,
+        readObject,
     )
     authorize_timeout: float = option(
         30.0,
@@ -415,20 +252,30 @@ class Options:
         "whether to set the JSESSIONID cookie, for balancers that need one; in Python also a callable that is given "
         "the request and returns the cookie's value",
         _cookie,
-        _boolean,
+        readBoolean,
+    )
+    process_name: str | None = option(
+        None,
+        "name",
+        "what this process is called among those of the service, by letters, digits, - and _: a balancer finds it, and "
+        "a dot, at the beginning of the JSESSIONID cookie where cookie_needed is on, and base_url may have it as "
+        "{process}",
+        checkProcessName,
+        str,
     )
     sockjs_url: str = option(
         "https://cdn.jsdelivr.net/npm/sockjs-client@1/dist/sockjs.min.js",
         "URL",
         "where the iframe page loads sockjs-client from; use the same version as your pages",
-        _url,
+        checkURL,
         str,
     )
     base_url: str | Callable[[IRequest], str] | None = option(
         None,
         "URL",
-        "where clients shall connect instead of the URL that they know, told in info; in Python also a callable that "
-        "is given the request",
+        "where clients shall connect instead of the URL that they know, told in info; {process} in it stands for "
+        "process_name, and {service} for the path of the service without its first slash. In Python also a callable "
+        "that is given the request",
         _baseURL,
         str,
     )
@@ -440,7 +287,11 @@ class Options:
         str,
     )
     exposed_headers: tuple[str, ...] = option(
-        _EXPOSED_HEADERS, "names", "headers of the first request that the application may see", _headers, readNames
+        _EXPOSED_HEADERS,
+        "names",
+        "headers of the first request that the application may see",
+        checkHeaderNames,
+        readNames,
     )
     max_queued_bytes: int = option(
         1048576,
@@ -483,7 +334,7 @@ class Options:
         0,
         "sessions",
         "how many sessions there may be at a time; one more gets 503. 0 for any number",
-        _count,
+        checkCount,
         readInteger,
     )
     max_sessions_per_host: int = option(
@@ -491,7 +342,7 @@ class Options:
         "sessions",
         "how many sessions there may be at a time from one address, or from one /64 network of IPv6; one more gets "
         "429. 0 for any number",
-        _count,
+        checkCount,
         readInteger,
     )
     max_session_id_length: int = option(
@@ -538,16 +389,16 @@ class Options:
         readNumber,
     )
     drain_code: int = option(
-        3000, "close code", "what sessions are closed with when the service stops", _closeCode, readInteger
+        3000, "close code", "what sessions are closed with when the service stops", checkCloseCode, readInteger
     )
-    drain_reason: str = option("Go away!", "text", "the reason that goes with drain_code", _closeReason, str)
+    drain_reason: str = option("Go away!", "text", "the reason that goes with drain_code", checkCloseReason, str)
     bind_sessions: bool = option(
         False,
         "true or false",
         "whether all requests of a session must come from the address that opened it; those from others get 404. "
         "Clients whose address changes, as that of phones does, then lose their sessions",
-        _onOff,
-        _boolean,
+        checkBoolean,
+        readBoolean,
     )
     trusted_proxies: int | tuple[str, ...] | None = option(
         None,
@@ -562,7 +413,7 @@ class Options:
         "name",
         "the header that tells the client's address, such as x-forwarded-for or forwarded. Without trusted_proxies "
         "its last entry is believed whoever sends it, so name one only behind a proxy of yours that sets it",
-        _headerName,
+        checkHeaderName,
         str,
     )
 
@@ -572,6 +423,9 @@ class Options:
         if self.transports is None:
             object.__setattr__(self, "transports", _unlessNamed(self.origins))
         self._checkSecrets()
+        url = self.base_url if isinstance(self.base_url, str) else ""
+        if self.process_name is None and _PROCESS in checkTemplate(url, _URL_FIELDS):
+            raise ValueError("base_url has {process} in it, but there is no process_name")
 
     def _checkSecrets(self) -> None:
         """
@@ -592,6 +446,18 @@ class Options:
                 f"exposed_headers must not name {secret!r} while transports has {', '.join(risky)}, where browsers do "
                 f"not tell the origin: {why}"
             )
+
+    def baseURLOf(self, request: IRequest, service: str) -> str | None:
+        """
+        @param service: the path of the service, without its first slash.
+
+        @return: what clients are told, if anything.
+        """
+        if self.base_url is None or callable(self.base_url):
+            return None if self.base_url is None else self.base_url(request)
+        if not checkTemplate(self.base_url, _URL_FIELDS):
+            return self.base_url.format()
+        return self.base_url.format(process=self.process_name, service=service).rstrip("/")
 
     @property
     def restricted(self) -> bool:
@@ -651,7 +517,7 @@ class Options:
         settings: dict[str, Any] = {}
         for name, text in texts.items():
             if name == "websocket":
-                settings[name] = _named(name, _boolean, text)
+                settings[name] = _named(name, readBoolean, text)
                 continue
             info = _BY_NAME.get(_OLD_NAMES.get(name, name))
             settings[name] = text if info is None else info.parsed(text)
@@ -751,7 +617,7 @@ def _modern(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, A
             modern.setdefault(name, settings[old])
     if "websocket" in settings:
         _deprecated("websocket", "name the transports that you want in 'transports'")
-        if not _named("websocket", _flag, modern.pop("websocket")):
+        if not _named("websocket", checkTruth, modern.pop("websocket")):
             origins = modern.get("origins", base.get("origins", ANY))
             names = modern.get("transports", base.get("transports", _unlessNamed(origins)))
             modern["transports"] = [

@@ -6,13 +6,24 @@ Pages and files that are the same for everybody, and served from memory.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from twisted.web.http import NOT_MODIFIED
 from twisted.web.server import Request
 
 from txsockjs.transports.answers import SAFE, Answer, FixedHeaders, Leaf, finishEmpty
 
-__all__ = ["Page", "etagOf", "isKnown"]
+__all__ = ["Page", "assets", "etagOf", "isKnown"]
+
+_SHARED = files("txsockjs").joinpath("static")
+
+_TYPES = {
+    ".css": b"text/css; charset=UTF-8",
+    ".js": b"text/javascript; charset=UTF-8",
+    ".svg": b"image/svg+xml; charset=UTF-8",
+}
 
 
 def etagOf(body: bytes, headers: FixedHeaders) -> bytes:
@@ -60,3 +71,17 @@ class Page(Leaf):
             return finishEmpty(request, NOT_MODIFIED)
         request.setHeader(b"content-type", self._type)
         return self._body
+
+
+def assets(folder: Traversable, place: str) -> Iterator[tuple[str, Page]]:
+    """
+    @param folder: where the files of a page are. Those that all pages of ours need come with them.
+
+    @param place: the path below which they are served.
+
+    @return: the path of each file that the page needs, and the file.
+    """
+    for file in (*_SHARED.iterdir(), *folder.iterdir()):
+        kind = _TYPES.get(file.name[file.name.rfind(".") :])
+        if kind is not None:
+            yield f"{place}/{file.name}", Page(file.read_bytes(), kind)

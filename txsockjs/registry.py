@@ -85,14 +85,18 @@ class Registry:
         """
         @return: how things stand. This looks at every session.
         """
-        live = self._live
-        return Gauges(
-            Counter((session.transportName, session.state.value) for session in live),
-            sum(session.queuedBytes for session in live),
-            sum(session.queuedMessages for session in live),
-            sum(session.producerPaused for session in live),
-            sum(session.blocked for session in live),
-        )
+        sessions: dict[tuple[str, State], int] = {}
+        queuedBytes = queuedMessages = paused = blocked = 0
+        # One pass: there may be tens of thousands, and whoever watches asks every second.
+        for session in self._live:
+            key = session.transportName, session.state
+            sessions[key] = sessions.get(key, 0) + 1
+            queuedBytes += session.queuedBytes
+            queuedMessages += session.queuedMessages
+            paused += session.producerPaused
+            blocked += session.blocked
+        named = Counter({(name, state.value): number for (name, state), number in sessions.items()})
+        return Gauges(named, queuedBytes, queuedMessages, paused, blocked)
 
     def find(self, name: str) -> Session | None:
         """

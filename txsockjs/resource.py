@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
@@ -18,10 +19,11 @@ from twisted.web.server import Request
 
 from txsockjs.iframe import IFrame
 from txsockjs.options import TRANSPORTS, Options
-from txsockjs.service import Service
+from txsockjs.service import DRAINING, Service
 from txsockjs.stats import Gauges, Stats
 from txsockjs.timers import chooseClock
 from txsockjs.transports import BELOW_SERVICE, BELOW_SESSION, QUICK, leaves
+from txsockjs.transports.admission import refuse
 from txsockjs.transports.answers import (
     JSON,
     PLAIN,
@@ -72,6 +74,8 @@ class _Info(Leaf):
             return allowPreflight(request, b"GET", service.origins, service.clock)
         forbidCaching(request)
         allowOrigin(request, service.origins)
+        if service.registry.isDraining:
+            return refuse(service, request, DRAINING)
         request.setHeader(b"content-type", JSON)
         return json.dumps(self._facts(request)).encode("ascii")
 
@@ -86,8 +90,10 @@ class _Info(Leaf):
         transports = [name for name in TRANSPORTS if name in options.transports]
         if len(transports) < len(TRANSPORTS):
             facts["transports"] = transports
-        if options.base_url is not None:
-            facts["base_url"] = options.base_url(request) if callable(options.base_url) else options.base_url
+        service = b"/".join((request.prepath or [])[:-1]).decode("utf-8", "replace")
+        base = options.baseURLOf(request, quote(service))
+        if base is not None:
+            facts["base_url"] = base
         return facts
 
 
@@ -205,9 +211,9 @@ class SockJSResource(Resource):
 
     def drain(self, timeout: float | None = None) -> Deferred[None]:
         """
-        Stop in an orderly way: from now on requests for new sessions are answered with 503, and every session gets what
-        is queued for it and a close frame. Afterwards no delayed call of the service is left, save those of WebSockets
-        that are being closed.
+        Stop in an orderly way: from now on C{/info}, requests for new sessions and what is sent to sessions that are
+        not known here are answered with 503, and every session gets what is queued for it and a close frame. Afterwards
+        no delayed call of the service is left, save those of WebSockets that are being closed.
 
         @param timeout: the number of seconds after which sessions that are left are cut; by default the option
             C{drain_timeout}.

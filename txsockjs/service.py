@@ -20,7 +20,7 @@ from txsockjs.policy import OriginPolicy, hostOf, peerOf, requestFacts
 from txsockjs.registry import Registry
 from txsockjs.session import Session
 
-__all__ = ["Refusal", "Service"]
+__all__ = ["DRAINING", "Refusal", "Service"]
 
 _TOO_MANY_REQUESTS = 429  # RFC 6585 section 4
 
@@ -41,7 +41,9 @@ class Refusal(NamedTuple):
     """Whether it is worth to try again later."""
 
 
-_DRAINING = Refusal(SERVICE_UNAVAILABLE, "draining", "This service is about to stop\n", passes=True)
+DRAINING = Refusal(SERVICE_UNAVAILABLE, "draining", "This service is about to stop\n", passes=True)
+"""What is asked of a service that stops, and what another process may do."""
+
 _FULL = Refusal(SERVICE_UNAVAILABLE, "too many sessions", "There are too many sessions\n", passes=True)
 _ENOUGH = Refusal(
     _TOO_MANY_REQUESTS, "too many sessions of one host", "There are too many sessions from your address\n", passes=True
@@ -83,7 +85,7 @@ class Service:
         """
         registry = self.registry
         if registry.isDraining:
-            return _DRAINING
+            return DRAINING
         if registry.isFull:
             return _FULL
         if self.options.max_sessions_per_host and registry.hasEnoughOf(hostOf(peerOf(request, self.options))):

@@ -325,6 +325,7 @@ class Session:
         if self.state is _CLOSED:
             self._bid(receiver, self._closing)
         elif self._receiver is not None:
+            self._keeper.stats.refused["another receiver"] += 1
             self._bid(receiver, ANOTHER_RECEIVER)
         else:
             self._receiver = receiver

@@ -9,7 +9,7 @@ from collections import Counter
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-__all__ = ["Cause", "Gauges", "Stats"]
+__all__ = ["Cause", "ChannelStats", "Gauges", "Stats"]
 
 
 class Cause(StrEnum):
@@ -90,4 +90,41 @@ class Stats:
             "bytes_in": self.bytesIn,
             "bytes_out": self.bytesOut,
             "pauses": self.pauses,
+        }
+
+
+class ChannelStats:
+    """
+    The counters of L{txsockjs.broadcast.Channels}. They only ever grow.
+
+    @ivar published: messages that were published in this process.
+    @ivar delivered: messages that members in this process were given: one message to ten members counts ten.
+    @ivar undeliverable: messages that members were not given, since their service can't decode the bytes.
+    @ivar joined: how often a connection joined a channel.
+    @ivar left: how often one left.
+    @ivar gaps: how often messages may have been missed since the bus was away.
+    @ivar lost: messages of this process that never left it, since the bus was away for too long.
+    """
+
+    def __init__(self) -> None:
+        self.published = 0
+        self.delivered = 0
+        self.undeliverable = 0
+        self.joined = 0
+        self.left = 0
+        self.gaps = 0
+        self.lost = 0
+
+    def asDict(self) -> dict[str, int]:
+        """
+        @return: all counters, ready for JSON.
+        """
+        return {
+            "published": self.published,
+            "delivered": self.delivered,
+            "undeliverable": self.undeliverable,
+            "joined": self.joined,
+            "left": self.left,
+            "gaps": self.gaps,
+            "lost": self.lost,
         }

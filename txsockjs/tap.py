@@ -7,75 +7,47 @@ What is heavy, and whatever chooses a reactor, is imported in L{makeService}; as
 
 from __future__ import annotations
 
-import atexit
-import importlib
+import getopt
 import os
-import signal
 import sys
-import threading
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-from urllib.parse import quote
 
-from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError, ReactorNotRunning
-from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory, IStreamServerEndpoint
-from twisted.internet.protocol import Factory
-from twisted.internet.task import deferLater
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.static import File
 
-import twisted
 import txsockjs
+from txsockjs.commands import commandsFor, namesOf
+from txsockjs.naming import findFactory
 from txsockjs.options import OPTIONS, OptionInfo
 from txsockjs.options import Options as ServiceOptions
+from txsockjs.ports import spread
+from txsockjs.serving import SockJSService, WatchedService, WatchingService, whyNotListening
+from txsockjs.starting import CannotStart
 
 if TYPE_CHECKING:
     from txsockjs.factory import SockJSMultiFactory
+    from txsockjs.supervisor import Supervisor
 
-__all__ = ["CannotStart", "Options", "SockJSService", "makeService"]
+__all__ = ["Options", "makeService"]
 
 DEFAULT_PORT = "tcp:8081"
+
+MOST_PROCESSES = 256
 
 CLIENT_PATH = "/sockjs.js"
 """Where C{--sockjs-js} is served."""
 
+HEALTH_PATH = "/health"
+"""Where balancers ask, unless the user has something there."""
+
 _log = Logger(namespace="txsockjs")
-
-
-class CannotStart(SystemExit, Exception):
-    """
-    There is nothing to serve, or nowhere to serve it; the text says why, in one line.
-
-    It is a C{SystemExit} so that the process ends with that line and a status, and without a traceback. It is an
-    C{Exception} as well so that a C{twistd} that has become a daemon hands it to the process which waits for its
-    start, and removes its PID file.
-    """
-
-    def __init__(self, why: str) -> None:
-        super().__init__(" ".join(why.split()))
-        self.code = f"sockjs: {self}"
-
-    def say(self, pid: int) -> None:
-        """
-        Say it now. Python itself would say it on C{sys.stderr}, which leads into the log once C{twistd} has begun it.
-
-        @param pid: the process that had a terminal; a daemon has but its log.
-        """
-        if os.getpid() == pid and sys.__stderr__ is not None:
-            print(self.code, file=sys.__stderr__, flush=True)
-        else:
-            _log.error("{why}", why=str(self))
-        self.code = 1
 
 
 # -- the flags --------------------------------------------------------------------------------------------------------
@@ -95,6 +67,19 @@ class Mount(NamedTuple):
 
 def _flag(info: OptionInfo) -> str:
     return info.name.replace("_", "-")
+
+
+def _described(flag: str, port: str, more: str = "") -> str:
+    """
+    @return: the description of an endpoint, which a plain port stands for.
+    """
+    if not port:
+        raise usage.UsageError(f"--{flag} needs a value")
+    if not (port.isascii() and port.isdigit()):
+        return port
+    if int(port) > 65535:
+        raise usage.UsageError(f"--{flag} {port}: ports end at 65535")
+    return f"tcp:{port}{more}"
 
 
 def _unreadable(error: OSError) -> str:
@@ -120,10 +105,16 @@ class Options(usage.Options):
 
     @ivar mounts: the services that were asked for; none stands for the demo.
     @ivar ports: descriptions of the endpoints to listen on.
+    @ivar metrics: descriptions of the endpoints for those who watch.
+    @ivar peers: other processes that are watched as well, as they were named.
     @ivar static: a directory of files, if one was given.
     @ivar client: the text of the client that is to be served, if a file was given.
     @ivar appDir: where the user's modules are.
+    @ivar directory: where the command was given.
     @ivar settings: the options of the services, as far as they were given.
+    @ivar processes: how many processes there shall be with a supervisor, or L{None} for one without.
+    @ivar places: where each of these listens, by its name.
+    @ivar given: all flags, by their whole names, with their values.
     """
 
     optFlags = [[_flag(info), None, _help(info)] for info in OPTIONS if info.isFlag]
@@ -139,21 +130,40 @@ class Options(usage.Options):
         self.docs = {name: " ".join((text or "").split()) for name, text in self.docs.items()}
         self.mounts: list[Mount] = []
         self.ports: list[str] = []
+        self.metrics: list[str] = []
+        self.peers: list[str] = []
         self.static: str | None = None
         self.client: bytes | None = None
-        self.appDir = os.getcwd()
+        self.appDir = self.directory = os.getcwd()
         self.settings: dict[str, Any] = {}
+        self.processes: int | None = None
+        self.places: dict[str, list[str]] = {}
+        self.printsConfiguration = False
+        self.given: list[tuple[str, str]] = []
 
     def opt_port(self, port: str) -> None:
         """
         A port, or the description of an endpoint such as ssl:8443:privateKey=k.pem:certKey=c.pem or
         unix:/run/app.sock. Can be given several times. [default: 8081]
         """
-        if port.isascii() and port.isdigit():
-            if int(port) > 65535:
-                raise usage.UsageError(f"--port {port}: ports end at 65535")
-            port = f"tcp:{port}"
-        self.ports.append(port)
+        self.ports.append(_described("port", port))
+
+    def opt_metrics(self, port: str) -> None:
+        """
+        Serve Prometheus metrics at /metrics and a status page at / of this port, which is open to this machine only,
+        or of the endpoint that a description such as tcp:9100 stands for. Can be given several times. Needs
+        txsockjs[metrics].
+        """
+        self.metrics.append(_described("metrics", port, ":interface=127.0.0.1"))
+
+    def opt_metrics_peer(self, peer: str) -> None:
+        """
+        Show another process too, as [NAME=]WHERE: the URL of its metrics port, or the description of an endpoint such
+        as unix:/run/app/p1.sock. Can be given several times.
+        """
+        if not peer.rpartition("=")[2]:
+            raise usage.UsageError(f"--metrics-peer {peer}: it has to say where, as in web1=http://10.0.0.2:9100")
+        self.peers.append(peer)
 
     def opt_factory(self, factory: str) -> None:
         """
@@ -197,6 +207,22 @@ class Options(usage.Options):
         """
         self.appDir = self._directory("app-dir", directory)
 
+    def opt_processes(self, count: str) -> None:
+        """
+        Serve by this many processes, named p1 and so on, with one more that looks after them. The first has the port
+        that --port says, the second has the next one; a unix: socket gets the name of its process, and so does
+        {process} in any description.
+        """
+        if not (count.isascii() and count.isdigit() and 1 <= int(count) <= MOST_PROCESSES):
+            raise usage.UsageError(f"--processes must be a whole number from 1 to {MOST_PROCESSES}, not {count!r}")
+        self.processes = int(count)
+
+    def opt_print_haproxy_config(self) -> None:
+        """
+        Print a configuration of HAProxy that goes with the other flags, and exit.
+        """
+        self.printsConfiguration = True
+
     def opt_version(self) -> NoReturn:
         """
         Show the version of txsockjs, and exit.
@@ -216,8 +242,11 @@ class Options(usage.Options):
         @raise CannotStart: when there is a mistake in it. For a C{UsageError}, C{twistd} and C{twist} would show
             all their help first, far more than fits on a screen.
         """
+        arguments = sys.argv[1:] if options is None else list(options)
         try:
-            super().parseOptions(options)
+            with suppress(getopt.error):  # told in the next step
+                self.given = getopt.getopt(arguments, self.shortOpt, self.longOpt)[0]
+            super().parseOptions(arguments)
         except usage.UsageError as error:
             raise CannotStart(str(error)) from None
 
@@ -243,15 +272,48 @@ class Options(usage.Options):
                 raise usage.UsageError(f"--{_flag(info)} needs a value")
         if self.client is not None:
             self.settings.setdefault("sockjs_url", CLIENT_PATH)
+        if self.processes is not None:
+            self._spread(self.processes)
         try:
             ServiceOptions.build(self.settings)  # some values do not go together
         except ValueError as error:
             name, _, why = str(error).partition(" ")
             raise usage.UsageError(f"--{name.replace('_', '-')} {why}") from None
+        if self.peers and not self.metrics:
+            raise usage.UsageError("--metrics-peer: there is nothing to show it on without --metrics")
         if self.static is not None and any(mount.prefix == "/" for mount in self.mounts):
             raise usage.UsageError("--static: the files and a --factory without PREFIX can't both be at /")
         if self.client is not None and any(f"{mount.prefix}/".startswith(f"{CLIENT_PATH}/") for mount in self.mounts):
             raise usage.UsageError(f"--sockjs-js: the file and a --factory can't both be at {CLIENT_PATH}")
+        if self.printsConfiguration:
+            self._printConfiguration()
+
+    def _printConfiguration(self) -> NoReturn:
+        """
+        Print what HAProxy has to know, and exit.
+        """
+        from txsockjs.haproxy import configuration
+
+        places = self.places or {self.settings.get("process_name", "p1"): self.ports or [DEFAULT_PORT]}
+        try:
+            text = configuration(self.given, places, ServiceOptions.build(self.settings), self.directory)
+        except ValueError as error:
+            raise usage.UsageError(f"--print-haproxy-config: --port {error}") from None
+        print(text, end="")
+        sys.exit(0)
+
+    def _spread(self, count: int) -> None:
+        """
+        Give each of several processes its name and its places.
+        """
+        if "process_name" in self.settings:
+            raise usage.UsageError("--process-name: with --processes each process has a name already, p1 and so on")
+        names = namesOf(count)
+        self.settings["process_name"] = names[0]
+        try:
+            self.places = spread(self.ports or [DEFAULT_PORT], names)
+        except ValueError as error:
+            raise usage.UsageError(f"--port {error}") from None
 
     def _parsed(self, info: OptionInfo, text: str) -> Any:
         try:
@@ -260,283 +322,7 @@ class Options(usage.Options):
             raise usage.UsageError(f"--{_flag(info)}{str(error).removeprefix(info.name)}") from None
 
 
-# -- what the user has named ------------------------------------------------------------------------------------------
-
-
-_NOT_THE_USERS = tuple(
-    os.path.join(os.path.dirname(str(module.__file__)), "") for module in (importlib, twisted, txsockjs)
-)
-
-
-def _why(failure: Failure, directory: str) -> str:
-    """
-    @param directory: where the user's own code is.
-
-    @return: an exception in one line, with the place in the user's code, if it came by there.
-    """
-    error = failure.value
-    said = traceback.format_exception_only(error)[-1].strip()
-    if isinstance(error, SyntaxError):
-        return f"{said} ({error.filename}, line {error.lineno})"
-    # Not from the exception's own traceback: a Deferred may have taken that away.
-    places = [
-        (file, line)
-        for _, file, line, *_ in failure.frames
-        if not file.startswith("<") and not file.startswith(_NOT_THE_USERS)
-    ]
-    own = [place for place in places if place[0].startswith(os.path.join(directory, ""))] or places
-    return f"{said} ({own[-1][0]}, line {own[-1][1]})" if own else said
-
-
-def _import(name: str, directory: str) -> ModuleType | None:
-    """
-    @return: a module, or L{None} when there is none of that name.
-
-    @raise CannotStart: when there is one, and it fails.
-    """
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == name:
-            return None
-        raise CannotStart(f"module {name} can't be imported: {_why(Failure(), directory)}") from error
-
-
-def _find(name: str, directory: str) -> object:
-    """
-    @return: what a dotted name stands for.
-    """
-    way, *rest = name.split(".")
-    found: Any = _import(way, directory)
-    if found is None:
-        raise CannotStart(f"--factory {name}: there is no module {way!r}, neither in {directory} nor installed")
-    for attribute in rest:
-        missing = object()
-        inner = getattr(found, attribute, missing)
-        if inner is missing and hasattr(found, "__path__"):
-            inner = _import(f"{way}.{attribute}", directory) or missing
-        if inner is missing:
-            raise CannotStart(f"--factory {name}: there is no {attribute!r} in {way}")
-        found, way = inner, f"{way}.{attribute}"
-    return found
-
-
-def _factory(name: str, directory: str) -> IProtocolFactory:
-    """
-    @return: the factory that a dotted name stands for, or leads to.
-    """
-    found: Any = _find(name, directory)
-    if IProtocolFactory.providedBy(found):
-        return found
-    if isinstance(found, type) and IProtocol.implementedBy(found):
-        return Factory.forProtocol(found)  # type: ignore[type-var]
-    if isinstance(found, ModuleType):
-        raise CannotStart(f"--factory {name}: that is a module; name what to serve in it, such as {name}.Echo")
-    if not callable(found):
-        raise CannotStart(f"--factory {name}: that is no Protocol class, no factory and no function, but {found!r}")
-    try:
-        made = found()
-    except Exception as error:
-        raise CannotStart(f"--factory {name}: calling it failed: {_why(Failure(), directory)}") from error
-    if not IProtocolFactory.providedBy(made):
-        raise CannotStart(f"--factory {name}: calling it should return a factory, not {made!r}")
-    return made
-
-
-# -- serving ----------------------------------------------------------------------------------------------------------
-
-
-class SockJSService(Service):
-    """
-    Listens with one site on some endpoints.
-
-    It begins when C{twistd} still has its privileges, so a port below 1024 can be had together with C{--uid}.
-    """
-
-    def __init__(
-        self,
-        reactor: Any,
-        site: SockJSMultiFactory,
-        endpoints: Sequence[tuple[str, IStreamServerEndpoint]],
-        paths: Sequence[str],
-        example: str,
-        directory: str,
-    ) -> None:
-        """
-        @param reactor: the reactor that will run.
-
-        @param site: what serves.
-
-        @param endpoints: where, each with its description.
-
-        @param paths: what there is to see, for the log.
-
-        @param example: the path of a service.
-
-        @param directory: where the user's own code is.
-        """
-        self._reactor = reactor
-        self._site = site
-        self._endpoints = endpoints
-        self._paths = paths
-        self._example = example
-        self._directory = directory
-        self._pid = os.getpid()
-        self._attempts: list[Deferred[Any]] = []
-        self._ports: list[IListeningPort] = []
-        self._failed: CannotStart | None = None
-        self._starting = self._stopping = self._told = False
-
-    def privilegedStartService(self) -> None:
-        """
-        Listen.
-
-        @raise CannotStart: when it is known at once that this can't be done.
-        """
-        super().privilegedStartService()
-        for description, endpoint in self._endpoints:
-            self._starting = True
-            attempt: Deferred[Any] = maybeDeferred(endpoint.listen, self._site)
-            attempt.addCallbacks(
-                self._listening, self._notListening, callbackArgs=(description,), errbackArgs=(description,)
-            )
-            self._attempts.append(attempt)
-            self._starting = False
-            if self._failed is not None:
-                self._close()
-                raise self._failed
-
-    def startService(self) -> None:
-        """
-        Listen, unless L{privilegedStartService} has: C{twist} calls only this one.
-        """
-        super().startService()
-        if not self._attempts:
-            self.privilegedStartService()
-
-    def stopService(self) -> Deferred[None]:
-        """
-        Stop listening, and let the site leave in an orderly way. A signal to end that comes meanwhile cuts that short.
-
-        @return: fires when that is done.
-        """
-        super().stopService()
-        restore = _replaceSignalHandlers(self._reactor, self._hurry)
-        # WebSockets that are not waited for are lost as the reactor ends, which has no turn left to tell protocols.
-        self._reactor.addSystemEventTrigger("after", "shutdown", self._site.stop)
-        # Nothing comes in from here on, but a site whose port is gone would close its sessions at once if it were not
-        # told to wait for them.
-        stopped = gatherResults([self._close(), self._site.drain()])
-        # The last words of sessions are written by then, and leave when the reactor comes round to it.
-        stopped.addCallback(lambda _: deferLater(self._reactor, 0))
-        return stopped.addBoth(_after, restore)
-
-    def _hurry(self) -> None:
-        _log.info("told to end once more")
-        self._site.stop()
-        with suppress(ReactorNotRunning):  # if somebody else had stopped the service, not the reactor
-            self._reactor.stop()
-
-    def _close(self) -> Deferred[Any]:
-        self._stopping = True
-        for attempt in self._attempts:
-            attempt.cancel()
-        ports, self._ports = self._ports, []
-        return DeferredList([maybeDeferred(port.stopListening) for port in ports])
-
-    def _listening(self, port: IListeningPort, description: str) -> None:
-        self._ports.append(port)
-        base = _base(port.getHost(), description)
-        for path in self._paths:
-            _log.info("serving {url}", url=_url(base, path))
-        if not self._told and base.startswith("http"):
-            self._told = True
-            _log.info("connect with: {code}", code=f'new SockJS("{_url(base, self._example)}")')
-
-    def _notListening(self, failure: Failure, description: str) -> None:
-        if self._stopping:
-            return
-        self._failed = CannotStart(f"cannot listen on {description}: {_reason(failure, self._directory)}")
-        self._failed.say(self._pid)
-        if not self._starting:
-            # From here no exception finds its way out, and the runners have no status but 0 for a reactor that was
-            # stopped; so they may finish their work, and then the process ends with ours.
-            self._stopping = True
-            atexit.register(_exitBadly)
-            self._reactor.stop()
-
-
-def _replaceSignalHandlers(reactor: Any, ended: Callable[[], object]) -> Callable[[], None]:
-    """
-    Take the place of the reactor's own handlers of the signals to end. They would try to stop it once more, and log
-    that it is stopped already.
-
-    @param ended: called in the reactor when there is a signal.
-
-    @return: puts them back.
-    """
-
-    def handle(number: int, frame: object) -> None:
-        reactor.callFromThread(ended)
-
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None  # there are no signals here
-    own = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        handler = signal.getsignal(number)
-        if getattr(handler, "__self__", None) is reactor:
-            own[number] = handler
-            signal.signal(number, handle)
-
-    def restore() -> None:
-        for number, handler in own.items():
-            signal.signal(number, handler)
-
-    return restore
-
-
-def _after(result: object, restore: Callable[[], None]) -> None:
-    restore()
-
-
-def _base(address: object, description: str) -> str:
-    """
-    @return: what the URLs of a port begin with.
-    """
-    if isinstance(address, UNIXAddress):
-        return f"unix:{os.fsdecode(address.name or b'')}"
-    if not isinstance(address, (IPv4Address, IPv6Address)):
-        return description
-    scheme = "https" if description.partition(":")[0].lower() in ("ssl", "tls") else "http"
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    if address.host in ("0.0.0.0", "::"):
-        host = "localhost"
-    return f"{scheme}://{host}:{address.port}"
-
-
-def _url(base: str, path: str) -> str:
-    return base + ("" if base.startswith("http") else ":") + quote(path)
-
-
-def _reason(failure: Failure, directory: str) -> str:
-    """
-    @return: why there is no listening, as far as the user can do something about it.
-    """
-    error: object = failure.value
-    if isinstance(error, CannotListenError):
-        error = error.socketError
-        if not isinstance(error, OSError):
-            return str(error)
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror + (f": {error.filename}" if os.path.isabs(str(error.filename)) else "")
-    return _why(failure, directory)
-
-
-def _exitBadly() -> None:
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        if stream is not None:
-            stream.flush()
-    os._exit(1)
+# -- what is served ---------------------------------------------------------------------------------------------------
 
 
 class _Files(File):
@@ -556,6 +342,7 @@ def _site(options: Options, reactor: Any) -> SockJSMultiFactory:
     @return: the site of what C{options} ask for.
     """
     from txsockjs.factory import mount
+    from txsockjs.health import HealthResource
     from txsockjs.pages import Page
     from txsockjs.transports.answers import JAVASCRIPT
 
@@ -563,7 +350,20 @@ def _site(options: Options, reactor: Any) -> SockJSMultiFactory:
     site = _services(options, reactor, root)
     if options.client is not None:
         site.resource = mount(site.resource, CLIENT_PATH, Page(options.client, JAVASCRIPT))
+    if _isTaken(HEALTH_PATH, options):
+        _log.info("{path} is a place of yours, so nothing tells there whether the service drains", path=HEALTH_PATH)
+    else:
+        site.resource = mount(site.resource, HEALTH_PATH, HealthResource(site))
     return site
+
+
+def _isTaken(path: str, options: Options) -> bool:
+    """
+    @return: whether there is something of the user's at a path, or below it.
+    """
+    if any(f"{mount.prefix}/".startswith(f"{path}/") for mount in options.mounts):
+        return True
+    return options.static is not None and os.path.lexists(os.path.join(options.static, path[1:]))
 
 
 def _services(options: Options, reactor: Any, root: Resource | None) -> SockJSMultiFactory:
@@ -579,11 +379,31 @@ def _services(options: Options, reactor: Any, root: Resource | None) -> SockJSMu
     site = SockJSMultiFactory(reactor=reactor, root=root)
     # A service below another one is hung into it, so the outer ones come first.
     for prefix, name in sorted(options.mounts, key=lambda mount: mount.prefix.count("/")):
-        site.addFactory(_factory(name, options.appDir), prefix, **options.settings)
+        site.addFactory(findFactory(name, options.appDir), prefix, **options.settings)
     return site
 
 
-def makeService(options: Options) -> SockJSService:
+def _supervisor(options: Options, reactor: Any) -> Supervisor | WatchedService:
+    """
+    @return: what looks after the processes that C{options} ask for.
+    """
+    from txsockjs.supervisor import Supervisor
+
+    if os.name != "posix":
+        raise CannotStart("--processes: this system has no signals by which processes are told to end in good order")
+    commands = commandsFor(options.given, options.places, reactor, options.parent)
+    patience = ServiceOptions.build(options.settings).drain_timeout
+    supervisor = Supervisor(reactor, commands, options.directory, patience)
+    watching = _watching(options, reactor, None, lambda name: os.path.join(supervisor.runDirectory, f"{name}.metrics"))
+    if watching is None:
+        return supervisor
+    supervisor.extraArguments.append(
+        lambda name, directory: [f"--metrics=unix:{quoteStringArgument(os.path.join(directory, name))}.metrics"]
+    )
+    return WatchedService(supervisor, watching)
+
+
+def makeService(options: Options) -> SockJSService | Supervisor | WatchedService:
     """
     Make the service that was asked for.
 
@@ -591,19 +411,68 @@ def makeService(options: Options) -> SockJSService:
     """
     from twisted.internet import reactor
 
-    endpoints = []
-    for description in options.ports or [DEFAULT_PORT]:
-        try:
-            endpoints.append((description, serverFromString(reactor, description)))
-        except OSError as error:
-            raise CannotStart(f"--port {description}: {_reason(Failure(), options.appDir)}") from error
-        except ImportError as error:
-            raise CannotStart(f"--port {description}: {error}; TLS needs txsockjs[tls]") from error
-        except Exception as error:  # there is no telling what parsers raise
-            raise CannotStart(f"--port {description}: that describes no endpoint: {error}") from error
+    from txsockjs.lifeline import Lifeline
+
+    if options.processes is not None:
+        return _supervisor(options, reactor)
+    endpoints = _endpoints(reactor, "port", options.ports or [DEFAULT_PORT], options.appDir)
     site = _site(options, reactor)
     paths = list(site.paths)
     if "/" not in paths and (options.static is not None or not options.mounts):
         paths.insert(0, "/")
     example = options.mounts[0].prefix if options.mounts else site.paths[0]
-    return SockJSService(reactor, site, endpoints, paths, example, options.appDir)
+    name = options.settings.get("process_name")
+    service = SockJSService(reactor, site, endpoints, paths, example, options.appDir, name, Lifeline.find(reactor))
+    watching = _watching(options, reactor, site)
+    return service if watching is None else WatchedService(service, watching)
+
+
+def _endpoints(
+    reactor: Any, flag: str, descriptions: Sequence[str], directory: str
+) -> list[tuple[str, IStreamServerEndpoint]]:
+    """
+    @return: each endpoint, with its description.
+
+    @raise CannotStart: when one can't be had.
+    """
+    endpoints = []
+    for description in descriptions:
+        try:
+            endpoints.append((description, serverFromString(reactor, description)))
+        except OSError as error:
+            raise CannotStart(f"--{flag} {description}: {whyNotListening(Failure(), directory)}") from error
+        except ImportError as error:
+            raise CannotStart(f"--{flag} {description}: {error}; TLS needs txsockjs[tls]") from error
+        except Exception as error:  # there is no telling what parsers raise
+            raise CannotStart(f"--{flag} {description}: that describes no endpoint: {error}") from error
+    return endpoints
+
+
+def _watching(
+    options: Options, reactor: Any, site: SockJSMultiFactory | None, children: Callable[[str], str] | None = None
+) -> WatchingService | None:
+    """
+    @param site: what this process serves, if it does.
+
+    @param children: the path of the socket at which a process of the name tells its metrics.
+
+    @return: what serves those who watch, if they are to be served.
+
+    @raise CannotStart: when that can't be done.
+    """
+    if not options.metrics:
+        return None
+    try:
+        from txsockjs.metrics import StatusSite, Watched, peerAt, peerFromString
+    except ImportError as error:
+        raise CannotStart(f"--metrics: {error}; it needs txsockjs[metrics]") from error
+
+    endpoints = _endpoints(reactor, "metrics", options.metrics, options.appDir)
+    peers = [] if children is None else [peerAt(reactor, name, children) for name in options.places]
+    for text in options.peers:
+        try:
+            peers.append(peerFromString(reactor, text))
+        except ValueError as error:
+            raise CannotStart(f"--metrics-peer {error}") from error
+    watched = None if site is None else Watched(site, options.settings.get("process_name") or "", reactor)
+    return WatchingService(reactor, StatusSite(watched, peers, reactor=reactor), endpoints, options.appDir, watched)

@@ -54,6 +54,9 @@ class Deadlines(Generic[K]):
     def __len__(self) -> int:
         return len(self._due)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._due
+
     def start(self, key: K) -> None:
         """
         Set the deadline of C{key}, anew if it has one.

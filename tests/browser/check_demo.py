@@ -1014,7 +1014,7 @@ class LogicTests(BrowserMixin, TestCase):
         """
         result = await self.evaluate(
             """
-            const { ceiling } = await import(new URL("demo/chart.js", location.href));
+            const { ceiling } = await import(new URL("demo/plot.js", location.href));
             return [0.3, 1, 1.1, 2, 3, 5, 7, 10, 11, 49.9, 50, 51, 999, 1000].map(ceiling);
             """
         )

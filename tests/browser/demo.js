@@ -1,4 +1,4 @@
-// Uses the demonstration page as a person would, and tells what the page showed.
+// Uses the demonstration page, or the status page, as a person would, and tells what the page showed.
 //
 // The orders come as one JSON object on standard input:
 //
@@ -6,6 +6,8 @@
 //   url         the page
 //   width, height, colorScheme, reducedMotion, touch   how the page is looked at; all optional
 //   windows     how many windows show the page; 1 by default
+//   ready       what is there when the page is ready, and
+//   first       how it is read then; those of the demonstration page by default
 //   steps       [{do, window, …}], one after another; see `actions`. `window` is the number of the window, 0 by default
 //   patience    seconds for each thing waited for
 //
@@ -139,6 +141,43 @@ const readers = {
       })),
       strange: strange.hidden ? null : strange.textContent,
       focus: document.activeElement.id,
+    };
+  },
+
+  status() {
+    const text = (element) => (element.checkVisibility() ? element.textContent.trim().replace(/\s+/g, " ") : null);
+    const all = (selector, within = document) => Array.from(within.querySelectorAll(selector));
+    const texts = (selector, within) => all(selector, within).map(text);
+    return {
+      title: document.title,
+      state: document.querySelector("#feed").dataset.state,
+      status: text(document.querySelector("#feed .said") || document.querySelector("#feed")),
+      more: texts("#feed .more").join(),
+      tiles: Object.fromEntries(all(".tiles > div").map((tile) => [texts("dt", tile)[0], texts("dd", tile)])),
+      rows: all("#process-rows tr").map((row) => texts("th, td", row)),
+      sum: texts("#process-sum :is(th, td)"),
+      charts: Object.fromEntries(
+        all(".chart").map((chart) => [
+          text(chart.querySelector("h2")),
+          {
+            moment: texts(".moment", chart)[0],
+            figures: texts(".figures div", chart),
+            label: chart.querySelector("svg").getAttribute("aria-label"),
+            drawn: all(":is(.curve, .area, .dot)", chart).length,
+          },
+        ])
+      ),
+      closed: texts("#closed li"),
+      refused: texts("#refused li"),
+      services: all("#services tr").map((row) => texts("th, td", row)),
+      channels: all("#channel-rows tr").map((row) => texts("th, td", row)),
+      width: [document.documentElement.scrollWidth, window.innerWidth],
+      outside: all("section :is(table, ul, dl, svg, p, button)")
+        .filter((element) => {
+          const edge = (element.closest(".chart") || element.closest("section")).getBoundingClientRect().right;
+          return element.checkVisibility() && !element.closest(".wide") && element.getBoundingClientRect().right > edge + 1;
+        })
+        .map((element) => element.outerHTML.slice(0, 100)),
     };
   },
 
@@ -357,6 +396,7 @@ async function main() {
   let input = "";
   for await (const chunk of process.stdin) input += chunk;
   const job = JSON.parse(input);
+  const { ready = "#connect:enabled", first = "look" } = job;
   const browser = await launch(job.browser);
   const answer = { errors: [], dialogs: 0, hosts: [], read: [] };
   const pages = [];
@@ -374,9 +414,9 @@ async function main() {
       await page.addInitScript(watch);
       pages.push(page);
       await page.goto(job.url);
-      await page.waitForSelector("#connect:enabled");
+      await page.waitForSelector(ready);
     }
-    answer.start = await pages[0].evaluate(readers.look);
+    answer.start = await pages[0].evaluate(readers[first]);
     for (const step of job.steps) {
       const found = await actions[step.do](pages[step.window || 0], step);
       if (found !== undefined) answer.read.push(found);
@@ -384,7 +424,7 @@ async function main() {
     process.stdout.write(JSON.stringify(answer));
   } catch (error) {
     // What the page complained of, and what it showed, mostly say why.
-    const shown = await Promise.all(pages.map((page) => page.evaluate(readers.look).catch(String)));
+    const shown = await Promise.all(pages.map((page) => page.evaluate(readers[first]).catch(String)));
     console.error(JSON.stringify({ errors: answer.errors, shown }, null, 1));
     throw error;
   } finally {

@@ -31,6 +31,9 @@ from tests.wire import CLOSE, Frame, HTTPClient, HTTPConnection, WebSocketClient
 
 __all__ = ["DrainTests"]
 
+#: The ways in which clients come; C{fresh} is polling by one connection for each poll.
+TRANSPORTS = ("websocket", "raw", "eventsource", "xhr_streaming", "xhr", "fresh")
+
 #: Clients of each transport.
 CLIENTS = 14
 
@@ -145,7 +148,12 @@ class Client:
         """
         Receive until the end.
         """
-        run = {"websocket": self._webSocket, "raw": self._raw, "eventsource": self._eventSource}
+        run = {
+            "websocket": self._webSocket,
+            "raw": self._raw,
+            "eventsource": self._eventSource,
+            "fresh": self._fresh,
+        }
         async for frame in run.get(self.transport, self._xhr)():
             if frame.startswith("a"):
                 for message in json.loads(frame[1:]):
@@ -195,6 +203,17 @@ class Client:
         self.wire = wire = await self.http.connect()
         while True:
             response = await wire.request("POST", f"{self.http.path}{self.path}/{self.transport}")
+            async for line in self._lines(response, "\n"):
+                if line.strip("h"):  # not the prelude
+                    yield line
+
+    async def _fresh(self) -> AsyncIterator[str]:
+        """
+        As a proxy does that keeps no connections: one for each poll.
+        """
+        while True:
+            self.wire = wire = await self.http.connect()
+            response = await wire.request("POST", f"{self.http.path}{self.path}/xhr", [("Connection", "close")])
             async for line in self._lines(response, "\n"):
                 if line.strip("h"):  # not the prelude
                     yield line
@@ -249,7 +268,7 @@ class DrainTests(TestCase):
         services = ["--factory", "echo=numbers_app.Fast", "--factory", "steady=numbers_app.Steady"]
         server = await startServer(self, "--app-dir", str(self.directory), *services, *arguments)
         self.child = server.child
-        transports = ("websocket", "raw", "eventsource", "xhr_streaming", "xhr")
+        transports = TRANSPORTS
         clients, self.runs = [], []
         for path in ("/echo", "/steady"):
             http = HTTPClient(reactor, server.url + path)
@@ -296,7 +315,7 @@ class DrainTests(TestCase):
         self.assertEqual(status, -signal.SIGTERM)
         self.assertIn("all sessions have ended", self.child.text())
         self.assertNotIn("Traceback", self.child.text())
-        self.assertEqual(len(clients), 5 * CLIENTS)
+        self.assertEqual(len(clients), len(TRANSPORTS) * CLIENTS)
         for client in clients:
             what = f"{client.transport} {client.path}"
             self.assertEqual(client.closing, (3000, "See you"), what)

@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from txsockjs.options import (
-    OptionInfo,
+from txsockjs.options import OptionInfo, option
+from txsockjs.values import (
     checkEncoding,
     checkNames,
     checkPositive,
     checkPositiveSeconds,
     checkSeconds,
-    option,
     readInteger,
     readNames,
     readNumber,

@@ -11,11 +11,12 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 
-from txsockjs.demo.page import assets, index
+from txsockjs.demo.page import FILES, index
 from txsockjs.demo.services import standardServices
 from txsockjs.demo.watch import WatchFactory
 from txsockjs.factory import SockJSMultiFactory, mount
 from txsockjs.options import Options
+from txsockjs.pages import assets
 
 __all__ = ["makeSite"]
 
@@ -46,6 +47,6 @@ def makeSite(reactor: IReactorTime | None = None, root: Resource | None = None, 
         watchers = options.max_sessions or _WATCHERS
         site.addFactory(WatchFactory(services, reactor), "stats", options, max_sessions=watchers)
         site.resource.putChild(b"", index(options))
-        for path, file in assets():
+        for path, file in assets(FILES, "demo"):
             mount(site.resource, path, file)
     return site

@@ -6,26 +6,17 @@ The page of the demo: C{index.html} at C{/}, and what it is made of below C{/dem
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
 from importlib.resources import files
 from urllib.parse import urlsplit
-
-from twisted.web.resource import IResource
 
 from txsockjs.iframe import sourceOf
 from txsockjs.options import Options
 from txsockjs.pages import Page
 from txsockjs.transports.answers import HTML, FixedHeaders, confined
 
-__all__ = ["assets", "index"]
+__all__ = ["FILES", "index"]
 
-_FILES = files(__package__).joinpath("static")
-
-_TYPES = {
-    ".css": b"text/css; charset=UTF-8",
-    ".js": b"text/javascript; charset=UTF-8",
-    ".svg": b"image/svg+xml; charset=UTF-8",
-}
+FILES = files(__package__).joinpath("static")
 
 _SCHEMES = {"http": ("http", "ws"), "https": ("https", "wss"), "": ("http", "https", "ws", "wss")}
 """What the client uses where it is told to connect to a URL of a scheme, or of that of the page, whichever it is."""
@@ -39,7 +30,7 @@ def _elsewhere(options: Options) -> str:
         return ""
     if callable(options.base_url):
         return "".join(f" {scheme}:" for scheme in _SCHEMES[""])
-    parts = urlsplit(options.base_url)
+    parts = urlsplit(options.base_url.format(process=options.process_name, service=""))
     if not parts.netloc:
         return ""
     schemes = _SCHEMES.get(parts.scheme, (parts.scheme,))
@@ -73,16 +64,6 @@ def index(options: Options) -> Page:
     """
     @return: the page, which loads the client from where the services' iframe pages do.
     """
-    page = _FILES.joinpath("index.html").read_text("utf-8")
+    page = FILES.joinpath("index.html").read_text("utf-8")
     page = page.replace("{{sockjs_url}}", html.escape(options.sockjs_url))
     return Page(page.encode("utf-8"), HTML, _policy(options))
-
-
-def assets() -> Iterator[tuple[str, IResource]]:
-    """
-    @return: the path of each file that the page needs, and the file.
-    """
-    for file in _FILES.iterdir():
-        kind = _TYPES.get(file.name[file.name.rfind(".") :])
-        if kind is not None:
-            yield f"demo/{file.name}", Page(file.read_bytes(), kind)

@@ -8,7 +8,6 @@ They are sums. Nothing in them tells who is connected, or names a session.
 from __future__ import annotations
 
 import json
-import mmap
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -22,29 +21,17 @@ from zope.interface import implementer
 
 from txsockjs.broadcast import broadcast
 from txsockjs.connection import Connection
+from txsockjs.memory import residentMemory
 from txsockjs.resource import SockJSResource
 from txsockjs.session import State
 from txsockjs.timers import chooseClock
 
-__all__ = ["Watch", "WatchFactory", "numbersOf", "residentMemory"]
+__all__ = ["Watch", "WatchFactory", "numbersOf"]
 
 PERIOD = 1.0
 """Seconds from one snapshot to the next."""
 
 _log = Logger()
-
-
-def residentMemory(path: str = "/proc/self/statm") -> int | None:
-    """
-    @param path: where Linux tells it.
-
-    @return: the bytes of memory that this process occupies, or L{None} where there is no telling.
-    """
-    try:
-        with open(path, "rb") as file:
-            return int(file.read().split()[1]) * mmap.PAGESIZE
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 def numbersOf(service: SockJSResource) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from txsockjs.service import Refusal, Service
 from txsockjs.transports.answers import Answer, finishWith, plainText
 
-__all__ = ["admit"]
+__all__ = ["admit", "refuse"]
 
 _RETRY_AFTER = 5
 
@@ -38,7 +38,7 @@ def admit(service: Service, request: Request, begin: Callable[[], Answer]) -> An
     """
     refusal = service.refusal(request)
     if refusal is not None:
-        return _refuse(service, request, refusal)
+        return refuse(service, request, refusal)
     if service.options.authorize is None:
         return begin()
     verdict = service.authorize(request)
@@ -82,12 +82,12 @@ class _Wait:
         if self._gone:
             return
         if self._late:
-            answer: Answer = _refuse(self._service, self._request, _TOO_LATE)
+            answer: Answer = refuse(self._service, self._request, _TOO_LATE)
         else:
             # While it was asked, the last place may have been taken.
             refusal = self._service.refusal(self._request)
             if refusal is not None:
-                answer = _refuse(self._service, self._request, refusal)
+                answer = refuse(self._service, self._request, refusal)
             else:
                 answer = _decide(self._service, self._request, result, self._begin)
         if isinstance(answer, bytes):
@@ -98,7 +98,7 @@ def _decide(service: Service, request: Request, result: object, begin: Callable[
     if result is None or result is True:
         return begin()
     if result is False:
-        return _refuse(service, request, _REFUSED)
+        return refuse(service, request, _REFUSED)
     if not isinstance(result, Failure):
         try:
             raise TypeError(f"it has to return True, None or False, or a Deferred of these, not {result!r}")
@@ -106,10 +106,15 @@ def _decide(service: Service, request: Request, result: object, begin: Callable[
             result = Failure()
     if not result.check(CancelledError):
         _log.failure("the callable of the option authorize failed", result)
-    return _refuse(service, request, _FAILED)
+    return refuse(service, request, _FAILED)
 
 
-def _refuse(service: Service, request: Request, refusal: Refusal) -> bytes:
+def refuse(service: Service, request: Request, refusal: Refusal) -> bytes:
+    """
+    Answer a request that is refused, and count it.
+
+    @return: the body.
+    """
     service.registry.stats.refused[refusal.cause] += 1
     if refusal.passes:
         request.setHeader(b"retry-after", b"%d" % _RETRY_AFTER)

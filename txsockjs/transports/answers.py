@@ -23,6 +23,7 @@ from twisted.web.http import (
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from txsockjs.options import Options
 from txsockjs.policy import OriginPolicy
 from txsockjs.service import Service
 
@@ -175,19 +176,21 @@ def refuseOrigin(request: Request, service: Service, told: bool = True) -> bytes
     return plainText(request, FORBIDDEN, "This origin is not allowed\n")
 
 
-def setSessionCookie(request: Request, needed: bool | Callable[[Request], str]) -> None:
+def setSessionCookie(request: Request, options: Options) -> None:
     """
     Set the cookie that balancers stick to, if the service needs one.
 
-    The client's own value is sent back when it is a plain cookie value; it is untrusted.
-
-    @param needed: the option C{cookie_needed}.
+    The client's own value is sent back when it is a plain cookie value; it is untrusted. Where this process has a name,
+    this takes the place of whatever name there was.
     """
+    needed = options.cookie_needed
     if not needed:
         return
     value = _valueByApplication(request, needed) if callable(needed) else request.getCookie(_COOKIE)
     if value is None or not _COOKIE_VALUE.fullmatch(value):
         value = _NO_COOKIE_VALUE
+    if options.process_name is not None and not callable(needed):
+        value = b"%s.%s" % (options.process_name.encode("ascii"), value.partition(b".")[2] or value.strip(b"."))
     request.cookies.append(_COOKIE + b"=" + value + b"; path=/")
 
 

@@ -18,9 +18,9 @@ from zope.interface import implementer
 from txsockjs.codec import DecodeError
 from txsockjs.errors import MessageTooLarge, SessionLost
 from txsockjs.liveness import unsentBytes, watchPeer
-from txsockjs.service import Service
+from txsockjs.service import DRAINING, Service
 from txsockjs.session import INTERRUPTED, Session, State
-from txsockjs.transports.admission import admit
+from txsockjs.transports.admission import admit, refuse
 from txsockjs.transports.answers import (
     Answer,
     Leaf,
@@ -191,7 +191,7 @@ class SessionLeaf(Leaf):
         """
         Set the cookie on every answer, and answer a preflight.
         """
-        setSessionCookie(request, self._service.options.cookie_needed)
+        setSessionCookie(request, self._service.options)
         return super().render(request)
 
     def answer(self, request: Request) -> Answer:
@@ -273,6 +273,8 @@ class SendLeaf(SessionLeaf):
         """
         service = self._service
         session = service.registry.find(name)
+        if session is None and service.registry.isDraining:
+            return refuse(service, request, DRAINING)  # another process may know it
         if session is None or session.state is State.CLOSED:
             return noSession(request)
         if service.isForeign(request, session):
@@ -284,6 +286,7 @@ class SendLeaf(SessionLeaf):
             messages = self.messages(request)
             taken = session.received(messages, size)
         except DecodeError as error:
+            service.registry.stats.refused["malformed body"] += 1
             return plainText(request, INTERNAL_SERVER_ERROR, str(error))
         except MessageTooLarge as error:
             return plainText(request, REQUEST_ENTITY_TOO_LARGE, f"{error}\n")

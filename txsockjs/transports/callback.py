@@ -40,11 +40,15 @@ class CallbackLeaf(ReceiveLeaf):
         values = request.args.get(b"c") or request.args.get(b"callback") or [b""]
         callback = values[0].decode("latin-1")
         if not callback:
-            return plainText(request, INTERNAL_SERVER_ERROR, '"callback" parameter required')
+            return self._refuse(request, '"callback" parameter required')
         tooLong = self.longestCallback is not None and len(callback) > self.longestCallback
         if tooLong or not _NAME.fullmatch(callback):
-            return plainText(request, INTERNAL_SERVER_ERROR, 'invalid "callback" parameter')
+            return self._refuse(request, 'invalid "callback" parameter')
         return self.receiveScripts(request, name, callback)
+
+    def _refuse(self, request: Request, why: str) -> Answer:
+        self._service.registry.stats.refused["callback"] += 1
+        return plainText(request, INTERNAL_SERVER_ERROR, why)
 
     def receiveScripts(self, request: Request, name: str, callback: str) -> Answer:
         """

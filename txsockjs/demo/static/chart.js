@@ -1,37 +1,11 @@
 // Charts of the last minute, drawn as SVG.
 
 import { drawing, number } from "./dom.js";
+import { at, ceiling, frame, label, line } from "./plot.js";
 import { SECONDS } from "./series.js";
-
-const LEFT = 44; // room for the numbers
-const RIGHT = 8;
-const TOP = 10;
-const BOTTOM = 24;
-
-// The next of 1, 2, 5, 10, 20, 50 … that is not smaller.
-export function ceiling(value) {
-  const power = 10 ** Math.floor(Math.log10(value));
-  const step = [1, 2, 5, 10].find((one) => one * power >= value * 0.999999);
-  return step * power;
-}
-
-function frame(svg) {
-  const width = svg.clientWidth || 600;
-  const height = svg.clientHeight || 180;
-  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  return { left: LEFT, right: width - RIGHT, top: TOP, bottom: height - BOTTOM };
-}
 
 function place(area, at) {
   return area.left + ((area.right - area.left) * (at + 0.5)) / SECONDS;
-}
-
-function line(area, y, className) {
-  return drawing("line", { x1: area.left, x2: area.right, y1: y, y2: y, class: className });
-}
-
-function label(x, y, text, anchor = "end") {
-  return drawing("text", { x, y, "text-anchor": anchor }, text);
 }
 
 function timeAxis(area) {
@@ -42,8 +16,6 @@ function timeAxis(area) {
     label(area.right, y, "now"),
   ];
 }
-
-const at = (x, y) => `${x.toFixed(1)},${y.toFixed(1)}`;
 
 // Runs of seconds in which something was measured. What happens once a second misses one now and then.
 function runs(points) {

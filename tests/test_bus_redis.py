@@ -1,0 +1,766 @@
+# -*- test-case-name: tests.test_bus_redis -*-
+# Copyright (c) txsockjs contributors. See LICENSE for details.
+
+"""
+Tests for L{txsockjs.bus.redis}, with a server in memory. L{tests.many.check_redis} has a real one.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from txsockjs.broadcast import Channels
+from txsockjs.bus.interfaces import IBus
+from txsockjs.bus.places import RedisPlace
+
+try:
+    from tests.redises import FakeRedis
+    from txsockjs.bus.redis import FLUSH_TIMEOUT, LINGER, REFUSED_DELAY, RedisBus
+    from txsockjs.bus.wires import FIRST_DELAY, LAST_DELAY, PING, STOP_TIMEOUT, backOff
+except ImportError as error:
+    missing = str(error)
+else:
+    missing = ""
+
+
+class Member:
+    """
+    A transport that is no session.
+    """
+
+    def __init__(self):
+        self.got = []
+
+    def write(self, message):
+        self.got.append(message)
+
+
+class Process:
+    """
+    What one process has.
+    """
+
+    def __init__(self, redis, **settings):
+        self.clock = redis.clock
+        self.bus = RedisBus(RedisPlace(**settings), redis.endpoint, redis.clock)
+        self.channels = Channels(self.bus)
+        self.gaps = []
+        self.channels.onGap(self.gaps.append)
+
+    def join(self, channel="a"):
+        """
+        @return: a new member of a channel.
+        """
+        member = Member()
+        self.channels.subscribe(member, channel)
+        return member
+
+    def publish(self, *messages, channel="a"):
+        for message in messages:
+            self.channels.publish(channel, message)
+
+
+class RedisTestCase(SynchronousTestCase):
+    """
+    A server, and a clock.
+    """
+
+    if missing:
+        skip = missing
+
+    password = None
+
+    def setUp(self):
+        self.clock = Clock()
+        self.redis = FakeRedis(self.clock, self.password)
+
+    def advance(self, seconds):
+        """
+        Let time pass, in small steps.
+        """
+        end = self.clock.seconds() + seconds
+        while self.clock.seconds() < end:
+            self.clock.advance(min(0.01, end - self.clock.seconds()))
+
+    def process(self, **settings):
+        """
+        @return: a new process, which is connected.
+        """
+        process = Process(self.redis, **settings)
+        self.addCleanup(self.end, process)
+        self.advance(0.1)
+        return process
+
+    def end(self, process):
+        """
+        Stop a process.
+        """
+        self.redis.resume()
+        stopped = process.channels.stop()
+        self.advance(FLUSH_TIMEOUT + STOP_TIMEOUT + 1)
+        self.successResultOf(stopped)
+
+
+class CarryingTests(RedisTestCase):
+    """
+    While all is well.
+    """
+
+    def test_interface(self):
+        """
+        It is a bus.
+        """
+        verifyObject(IBus, self.process().bus)
+
+    def test_everywhere(self):
+        """
+        What one process publishes reaches the members in all, its own included, once and in order; bytes stay bytes
+        and text stays text, whatever is in it.
+        """
+        one, two = self.process(), self.process()
+        members = [one.join(), two.join(), two.join()]
+        other = two.join("b")
+        self.advance(0.1)
+        messages = ["1", b"2", "", "\ud800\x00é\r\n", b"\xff\n1,2", "\U0001f600" * 1000]
+        one.publish(*messages)
+        self.advance(0.1)
+        for member in members:
+            self.assertEqual(member.got, messages)
+        self.assertEqual(other.got, [])
+
+    def test_oneOrder(self):
+        """
+        What several processes publish at the same time reaches all members in the same order.
+        """
+        processes = [self.process() for _ in range(3)]
+        members = [process.join() for process in processes]
+        self.advance(0.1)
+        for number in range(30):
+            processes[number % 3].publish(f"{number}")
+            self.clock.advance(0.0007)
+        self.advance(0.1)
+        self.assertEqual(len(members[0].got), 30)
+        for member in members:
+            self.assertEqual(member.got, members[0].got)
+
+    def test_atOnce(self):
+        """
+        What is published right after a member has joined reaches it, though the server has to be asked for the channel
+        first; what was published right before does not.
+        """
+        process = self.process()
+        process.publish("before")
+        member = process.join()
+        process.publish("1")
+        late = process.join()
+        process.publish("2")
+        self.advance(0.1)
+        self.assertEqual((member.got, late.got), (["1", "2"], ["2"]))
+
+    def test_beforeThereIsAConnection(self):
+        """
+        All that is done before there is a connection counts.
+        """
+        process = Process(self.redis)
+        self.addCleanup(self.end, process)
+        member = process.join()
+        process.publish("1")
+        self.assertEqual(self.redis.connections, {})
+        self.advance(0.1)
+        self.assertEqual((member.got, process.gaps), (["1"], []))
+
+    def test_batches(self):
+        """
+        What is published in one turn leaves at its end in one piece for each channel, in the same write.
+        """
+        process = self.process()
+        process.join("a")
+        process.join("b")
+        self.advance(0.1)
+        for number in range(50):
+            process.publish(f"{number}", channel="ab"[number % 2])
+        self.advance(0.1)
+        self.assertEqual(self.redis.names("PUBLISH"), ["a", "b"])
+        stats = process.bus.stats
+        self.assertEqual((stats.messagesOut, stats.batchesOut), (50, 2))
+        self.assertEqual((stats.messagesIn, stats.batchesIn), (50, 2))
+
+    def test_largeBatches(self):
+        """
+        What is more than fits into a piece is several, and stays in order.
+        """
+        process = self.process()
+        member = process.join()
+        messages = [f"{number}" + "x" * 30_000 for number in range(100)]
+        process.publish(*messages)
+        self.advance(0.1)
+        self.assertEqual(member.got, messages)
+        self.assertEqual(process.bus.stats.batchesOut, 34)
+
+    def test_onlyWhatIsWanted(self):
+        """
+        The server is asked for channels that have members here, and for no other; each once.
+        """
+        process = self.process()
+        for _ in range(3):
+            process.join("a")
+        process.join("b")
+        process.publish("x", channel="c")
+        self.advance(0.1)
+        self.assertEqual(self.redis.names("SUBSCRIBE"), ["a", "b"])
+
+    def test_lingering(self):
+        """
+        A channel that nobody is in any more is given back after a while, unless somebody joins it meanwhile.
+        """
+        process = self.process()
+        member = process.join("a")
+        self.advance(0.1)
+        for _ in range(3):
+            process.channels.unsubscribe(member, "a")
+            self.advance(LINGER / 2)
+            process.channels.subscribe(member, "a")
+            self.advance(LINGER / 2)
+        self.assertEqual((self.redis.names("SUBSCRIBE"), self.redis.names("UNSUBSCRIBE")), (["a"], []))
+        process.channels.unsubscribe(member, "a")
+        self.advance(LINGER * 1.1)
+        self.assertEqual(self.redis.names("UNSUBSCRIBE"), ["a"])
+        process.channels.subscribe(member, "a")
+        process.publish("x")
+        self.advance(0.1)
+        self.assertEqual(member.got, ["x"])
+
+    def test_leavingWhileAsked(self):
+        """
+        A channel that is left before the server has confirmed it is given back, too, and what waited for it goes out.
+        """
+        one, two = self.process(), self.process()
+        other = two.join()
+        self.advance(0.1)
+        member = one.join()
+        self.clock.advance(0)
+        one.publish("x")
+        one.channels.unsubscribe(member, "a")
+        self.advance(LINGER * 1.1)
+        self.assertEqual((member.got, other.got), ([], ["x"]))
+        self.assertEqual(self.redis.names("UNSUBSCRIBE"), ["a"])
+
+    def test_hurriedLeaving(self):
+        """
+        A channel that is joined and left in one turn is no matter for the server.
+        """
+        process = self.process()
+        process.channels.unsubscribe(process.join(), "a")
+        self.advance(LINGER * 1.1)
+        self.assertEqual(self.redis.names("SUBSCRIBE"), [])
+
+    def test_fickle(self):
+        """
+        Joining and leaving again and again before the server has answered asks it once.
+        """
+        process = self.process()
+        for _ in range(5):
+            member = process.join()
+            self.clock.advance(0)
+            process.channels.unsubscribe(member, "a")
+        member = process.join()
+        process.publish("x")
+        self.advance(0.1)
+        self.assertEqual((self.redis.names("SUBSCRIBE"), member.got), (["a"], ["x"]))
+
+    def test_tooLarge(self):
+        """
+        A message that could never wait is refused, and reaches nobody.
+        """
+        process = self.process(maxBytes=1000)
+        member = process.join()
+        process.publish("x" * 1000)
+        error = self.assertRaises(ValueError, process.publish, "x" * 1001)
+        self.assertIn("max_bytes", str(error))
+        self.advance(0.1)
+        self.assertEqual(len(member.got), 1)
+
+    def test_prefix(self):
+        """
+        Applications with other prefixes, or other databases, do not hear each other.
+        """
+        processes = [self.process(), self.process(prefix="x"), self.process(db=1)]
+        members = [process.join() for process in processes]
+        processes[1].publish("x")
+        self.advance(0.1)
+        self.assertEqual([member.got for member in members], [[], ["x"], []])
+
+    def test_foreign(self):
+        """
+        What somebody else publishes on our channels is dropped, counted and logged, whatever it is.
+        """
+        process = self.process()
+        member = process.join()
+        self.advance(0.1)
+        (subscriber,) = self.redis.subscribers
+        wrong = [
+            b"",
+            b"hello",
+            b"\n",
+            b"1 x 1 1 1\n",
+            b"2 x 1 1 1\nx",
+            b"1 x 1 1 1,-1,1\nx",
+            b"1 x 1 1 \nx",
+            b"1 \xff 1 1 1\nx",
+            b"1 x 1 1 1\n\xff",
+        ]
+        for data in wrong:
+            self.redis.answer(subscriber, b"PUBLISH", [b"sockjs:0:a", data])
+        self.advance(0.1)
+        self.assertEqual(member.got, [])
+        self.assertEqual(process.bus.stats.malformed, len(wrong))
+
+    def test_lag(self):
+        """
+        How long messages take is measured: until they are back, or acknowledged where nobody here is a member.
+        """
+        process = self.process()
+        process.publish("x")
+        self.advance(0.1)
+        stats = process.bus.stats
+        self.assertEqual(stats.lagCount, 1)
+        process.join()
+        self.advance(0.1)
+        process.publish("x", "y")
+        self.advance(0.1)
+        self.assertEqual(stats.lagCount, 2)
+        self.assertTrue(0.001 < stats.lastLag < 0.05, stats.lastLag)
+        self.assertEqual(sum(stats.lags), 2)
+        self.assertEqual(stats.asDict()["lag_sum"], stats.lagSum)
+
+    def test_facts(self):
+        """
+        One can see how the bus stands.
+        """
+        process = Process(self.redis)
+        self.addCleanup(self.end, process)
+        process.join()
+        process.publish("xyz", b"12")
+        self.assertEqual(process.bus.facts(), ("redis://127.0.0.1:6379/0", False, 2, 5, 0))
+        self.advance(0.1)
+        self.assertEqual(process.bus.facts(), ("redis://127.0.0.1:6379/0", True, 0, 0, 1))
+
+    def test_nested(self):
+        """
+        What a member publishes while it gets a message comes after it, for all members.
+        """
+        process = self.process()
+        members = [process.join(), process.join()]
+        self.advance(0.1)
+
+        def write(message):
+            members[0].got.append(message)
+            if message == "1":
+                process.publish("2")
+
+        members[0].write = write
+        process.publish("1")
+        self.advance(0.1)
+        self.assertEqual([member.got for member in members], [["1", "2"]] * 2)
+
+
+class BreakingTests(RedisTestCase):
+    """
+    When connections break.
+    """
+
+    def test_serverAway(self):
+        """
+        While the server is away what is published waits; when it is back everything goes on, and the application is
+        told of the gap.
+        """
+        one, two = self.process(), self.process()
+        members = [one.join(), two.join(), one.join("b")]
+        two.join("c")
+        self.advance(0.1)
+        self.redis.kill()
+        began = self.clock.seconds()
+        one.publish("1", "2")
+        self.advance(20)
+        one.publish("3")
+        self.assertEqual([member.got for member in members], [[], [], []])
+        self.redis.start()
+        self.advance(LAST_DELAY * 2)
+        self.assertEqual([member.got for member in members[:1]], [["1", "2", "3"]])
+        ((gap,), (other,)) = one.gaps, two.gaps
+        self.assertEqual((gap.channels, gap.lost, gap.missed), (("a", "b"), 0, True))
+        self.assertEqual(other.channels, ("a", "c"))
+        self.assertTrue(began - PING * 2 <= gap.since <= began, gap)
+        self.assertTrue(began + 20 <= gap.until <= self.clock.seconds(), gap)
+        self.assertEqual(one.bus.stats.gaps, 1)
+
+    def test_goingOn(self):
+        """
+        After a gap all goes on as if nothing had been.
+        """
+        process = self.process()
+        member = process.join()
+        for number in range(3):
+            self.redis.kill()
+            self.advance(1)
+            self.redis.start()
+            self.advance(LAST_DELAY * 2)
+            process.publish(f"{number}")
+            self.advance(0.1)
+        self.assertEqual(member.got, ["0", "1", "2"])
+        self.assertEqual((len(process.gaps), process.bus.stats.disconnects), (3, 6))
+
+    def test_notThereAtTheStart(self):
+        """
+        A server that is not there at the start comes as one that was away; it is logged in one line.
+        """
+        self.redis.kill()
+        process = self.process()
+        member = process.join()
+        process.publish("1")
+        self.advance(30)
+        self.redis.start()
+        self.advance(LAST_DELAY * 2)
+        self.assertEqual(member.got, ["1"])
+        (gap,) = process.gaps
+        self.assertEqual((gap.channels, gap.missed), (("a",), True))
+        self.assertGreater(process.bus.stats.failures, 5)
+
+    def test_sentTwice(self):
+        """
+        What the server has taken, but could not say so, is sent again, and nobody gets it twice.
+        """
+        one, two = self.process(), self.process()
+        members = [one.join(), two.join()]
+        self.advance(0.1)
+        (publisher,) = [each for each in self.redis.publishers if each.protocol.wire is one.bus._publisher]
+        one.publish("1", "2")
+        self.clock.advance(0)
+        self.clock.advance(self.redis.LATENCY)  # the server has it
+        publisher.cut()
+        one.publish("3")
+        self.advance(1)
+        for member in members:
+            self.assertEqual(member.got, ["1", "2", "3"])
+        self.assertEqual(two.bus.stats.duplicates, 1)
+        self.assertEqual(one.gaps + two.gaps, [])
+
+    def test_lostOnTheWayOut(self):
+        """
+        What never arrived at the server is sent again, in order.
+        """
+        process = self.process()
+        member = process.join()
+        self.advance(0.1)
+        process.publish("1")
+        self.clock.advance(0)
+        (publisher,) = self.redis.publishers
+        publisher.cut()
+        process.publish("2")
+        self.advance(1)
+        self.assertEqual((member.got, process.gaps), (["1", "2"], []))
+
+    def test_againOnlyWhenWhole(self):
+        """
+        What has to be sent again waits until the channels it goes to are subscribed to again, and all else waits
+        behind it: a lower number after a higher one would be taken for a duplicate.
+        """
+        process = self.process()
+        member = process.join()
+        other = self.process().join("b")
+        self.advance(0.1)
+        process.publish("1")
+        self.clock.advance(0)
+        mine = [
+            each
+            for each in self.redis.connections
+            if each.protocol.wire in (process.bus._publisher, process.bus._subscriber)
+        ]
+        for connection in mine:
+            connection.cut()
+        process.publish("2", channel="b")
+        self.advance(1)
+        self.assertEqual((member.got, other.got), (["1"], ["2"]))
+
+    def test_subscriberOnly(self):
+        """
+        When only the connection on which messages come in breaks, what this process publishes meanwhile waits for it,
+        and the gap is told.
+        """
+        process = self.process()
+        member = process.join()
+        self.advance(0.1)
+        (subscriber,) = self.redis.subscribers
+        subscriber.cut()
+        self.clock.advance(0)
+        process.publish("1")
+        self.advance(1)
+        self.assertEqual(member.got, ["1"])
+        self.assertEqual([gap.channels for gap in process.gaps], [("a",)])
+
+    def test_newcomers(self):
+        """
+        A channel that is joined when the server is back is not concerned by the gap before.
+        """
+        process = self.process()
+        process.join("a")
+        self.redis.kill()
+        self.advance(1)
+        self.redis.start()
+        while process.bus._subscriber.protocol is None:
+            self.clock.advance(self.redis.LATENCY)
+        process.join("b")
+        self.advance(1)
+        self.assertEqual([gap.channels for gap in process.gaps], [("a",)])
+
+    def test_nobodyConcerned(self):
+        """
+        A gap in which nobody could miss anything is none.
+        """
+        process = self.process()
+        self.redis.kill()
+        self.advance(1)
+        self.redis.start()
+        self.advance(LAST_DELAY * 2)
+        self.assertEqual((process.gaps, process.bus.stats.disconnects), ([], 2))
+
+    def test_hanging(self):
+        """
+        A server that hangs is noticed, though no connection breaks; when it goes on, so does all, and what was on its
+        way comes once.
+        """
+        process = self.process()
+        member = process.join()
+        self.advance(0.1)
+        self.redis.hang()
+        process.publish("1")
+        self.advance(PING * 4)
+        self.assertFalse(process.bus.facts().connected)
+        process.publish("2")
+        self.advance(PING * 10)
+        self.redis.resume()
+        self.advance(LAST_DELAY * 2 + PING * 3)
+        self.assertEqual(member.got, ["1", "2"])
+        self.assertEqual(len(process.gaps), 1)
+
+    def test_hesitating(self):
+        """
+        A server that hangs for a moment only is waited for.
+        """
+        process = self.process()
+        member = process.join()
+        self.advance(0.1)
+        self.advance(PING)
+        self.redis.hang()
+        process.publish("1")
+        self.advance(PING * 1.8)
+        self.redis.resume()
+        self.advance(PING * 3)
+        self.assertEqual((member.got, process.gaps, process.bus.stats.disconnects), (["1"], [], 0))
+
+    def test_stoppedOurselves(self):
+        """
+        When it is this process that has not run for a while, the connection is given time to answer.
+        """
+        process = self.process()
+        self.clock.advance(1000)
+        self.advance(PING * 4)
+        self.assertEqual(process.bus.stats.disconnects, 0)
+
+    def test_overflow(self):
+        """
+        What does not fit into the buffer is lost, from the newest on; the application is told of how many, on which
+        channels.
+        """
+        process = self.process(maxMessages=5)
+        member = process.join()
+        self.advance(0.1)
+        self.redis.kill()
+        self.clock.advance(0)
+        process.publish(*"12345")
+        process.publish("6", "7", channel="b")
+        self.redis.start()
+        self.advance(LAST_DELAY * 2)
+        process.publish("8")
+        self.advance(0.1)
+        self.assertEqual(member.got, [*"12345", "8"])
+        (gap,) = process.gaps
+        self.assertEqual((gap.channels, gap.lost, gap.missed), (("a", "b"), 2, True))
+        self.assertEqual((process.bus.stats.lost, process.channels.stats.lost), (2, 2))
+
+    def test_overflowInBytes(self):
+        """
+        The buffer is bounded by bytes, too, and has its room back when they are gone.
+        """
+        process = self.process(maxBytes=100)
+        member = process.join()
+        process.publish("x" * 60, "y" * 60)
+        self.advance(0.1)
+        process.publish("z" * 60)
+        self.advance(0.1)
+        self.assertEqual(member.got, ["x" * 60, "z" * 60])
+        self.assertEqual([(gap.channels, gap.lost, gap.missed) for gap in process.gaps], [(("a",), 1, False)])
+
+    def test_window(self):
+        """
+        Only so much is on its way at once; the rest follows as the server says that it has it.
+        """
+        process = self.process()
+        member = process.join()
+        self.advance(0.1)
+        self.redis.hang()
+        messages = [f"{number}" + "x" * 99_999 for number in range(40)]
+        process.publish(*messages)
+        self.clock.advance(0)
+        self.assertLess(len(process.bus._outgoing.flight), 12)
+        self.redis.resume()
+        self.advance(0.5)
+        self.assertEqual(member.got, messages)
+
+    def test_forbidden(self):
+        """
+        A channel that the server refuses does no harm to others; it is asked again, and what is published is counted as
+        lost.
+        """
+        self.redis.forbidden = {b"sockjs:0:b"}
+        process = self.process()
+        member, other = process.join(), process.join("b")
+        process.publish("x")
+        process.publish("y", channel="b")
+        self.advance(1)
+        self.assertEqual((member.got, other.got), (["x"], []))
+        self.assertEqual([(gap.channels, gap.lost) for gap in process.gaps], [(("b",), 1)])
+        self.redis.forbidden = set()
+        self.advance(REFUSED_DELAY)
+        process.publish("z", channel="b")
+        self.advance(0.1)
+        self.assertEqual(other.got, ["z"])
+
+    def test_backOff(self):
+        """
+        Attempts to connect become rarer, up to a bound, and do not come at the same time from all processes.
+        """
+        for attempt, expected in ((1, FIRST_DELAY), (2, FIRST_DELAY * 2), (4, FIRST_DELAY * 8), (10_000, LAST_DELAY)):
+            delays = [backOff(attempt) for _ in range(100)]
+            self.assertTrue(all(expected / 2 <= delay <= expected * 1.5 for delay in delays))
+            self.assertGreater(len(set(delays)), 50)
+
+
+class PasswordTests(RedisTestCase):
+    """
+    A server that wants a password.
+    """
+
+    password = "secret"
+
+    def test_right(self):
+        """
+        With the right password all is well.
+        """
+        process = self.process(password="secret")
+        member = process.join()
+        process.publish("x")
+        self.advance(0.1)
+        self.assertEqual(member.got, ["x"])
+        self.assertNotIn("secret", repr(process.bus) + str(process.bus.facts()))
+
+    def test_wrong(self):
+        """
+        With a wrong one, or none, or a user that does not exist, no connection is used; attempts become rarer.
+        """
+        for password in ("wrong", None):
+            process = self.process(password=password)
+            process.join()
+            self.advance(60)
+            self.assertFalse(process.bus.facts().connected)
+            self.assertTrue(20 < process.bus.stats.failures < 60, process.bus.stats.failures)
+
+    def test_changed(self):
+        """
+        When the server's password is set right, the bus comes back.
+        """
+        process = self.process(password="new")
+        member = process.join()
+        process.publish("x")
+        self.advance(10)
+        self.redis.password = "new"
+        self.advance(LAST_DELAY * 2)
+        self.assertEqual(member.got, ["x"])
+
+
+class StoppingTests(RedisTestCase):
+    """
+    How it ends.
+    """
+
+    def test_flush(self):
+        """
+        What was published before the end is sent before it.
+        """
+        one, two = self.process(), self.process()
+        member = two.join()
+        self.advance(0.1)
+        one.publish("x")
+        stopped = one.channels.stop()
+        self.assertNoResult(stopped)
+        self.advance(0.1)
+        self.successResultOf(stopped)
+        self.assertEqual(member.got, ["x"])
+        self.assertEqual(len(self.redis.connections), 2)
+
+    def test_away(self):
+        """
+        When the server is away at the end, it is waited for, but not for long; what is left then is lost, and told.
+        """
+        process = self.process()
+        self.redis.kill()
+        process.publish("x")
+        stopped = process.channels.stop()
+        self.advance(FLUSH_TIMEOUT - 0.1)
+        self.assertNoResult(stopped)
+        self.advance(0.2)
+        self.successResultOf(stopped)
+        self.assertEqual([(gap.lost, gap.missed) for gap in process.gaps], [(1, False)])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_hanging(self):
+        """
+        The same holds for one that hangs.
+        """
+        process = self.process()
+        self.redis.hang()
+        process.publish("x")
+        stopped = process.channels.stop()
+        self.advance(FLUSH_TIMEOUT + STOP_TIMEOUT + 0.1)
+        self.successResultOf(stopped)
+        self.assertEqual([gap.lost for gap in process.gaps], [1])
+
+    def test_nothingLeft(self):
+        """
+        After the end there is nothing on the clock, and what is done then does no harm; what is published is counted as
+        lost.
+        """
+        process = self.process()
+        member, other = process.join(), process.join("b")
+        process.channels.unsubscribe(other, "b")
+        self.advance(0.1)
+        stopped = process.channels.stop()
+        self.advance(0.1)
+        self.successResultOf(stopped)
+        self.successResultOf(process.channels.stop())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        process.publish("x")
+        process.join("c")
+        process.channels.unsubscribe(member, "a")
+        self.assertEqual((process.bus.stats.lost, self.clock.getDelayedCalls()), (1, []))
+
+    def test_notStarted(self):
+        """
+        One that has not connected yet can be stopped.
+        """
+        process = Process(self.redis)
+        process.join()
+        self.successResultOf(process.channels.stop())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
