@@ -18,6 +18,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.test_session import TurnClock
+from txsockjs.broadcast import Channels
 from txsockjs.codec import SOCKJS
 from txsockjs.connection import Connection
 from txsockjs.encoding import lookupEncoding
@@ -971,3 +972,62 @@ class TransportTests(SynchronousTestCase):
         self.successResultOf(drained)
         self.assertEqual(producer.events, ["stop"])
         self.assertEqual(len(self.recorders.made[0].events), 2)
+
+
+class MembershipTests(SynchronousTestCase):
+    """
+    Channels of multiplexed sessions as members of the named channels of L{txsockjs.broadcast}.
+    """
+
+    def setUp(self):
+        self.clock = Clock()
+        self.channels = Channels()
+        self.recorders = Recorders()
+        self.resource = SockJSMultiplexResource(reactor=self.clock)
+        for topic in ("red", "blue"):
+            self.resource.addFactory(topic, self.recorders)
+        self.client = connect(self.resource)
+        self.client.send("sub,red", "sub,blue")
+        self.red, self.blue = self.recorders.made
+        self.channels.subscribe(self.red, "news")
+        self.channels.subscribe(self.blue, "news")
+        self.addCleanup(finish, self.clock)
+
+    def members(self):
+        """
+        @return: the topics of the members.
+        """
+        return sorted(member.topic for member in self.channels.members("news"))
+
+    def test_publish(self):
+        """
+        Each is a member of its own, and gets what is published under its own topic.
+        """
+        self.channels.publish("news", "x,y")
+        self.assertEqual(self.client.received, ["msg,red,x,y", "msg,blue,x,y"])
+
+    def test_end(self):
+        """
+        A channel leaves when it ends by itself, and when its client leaves or subscribes anew; the session's other
+        channels stay.
+        """
+        self.red.transport.loseConnection()
+        self.client.flush()
+        self.assertEqual(self.members(), ["blue"])
+        self.assertFalse(self.channels.subscribe(self.red, "news"))
+        self.client.send("sub,red")
+        self.channels.subscribe(self.recorders.made[-1], "news")
+        self.client.send("sub,blue")
+        self.assertEqual(self.members(), ["red"])
+        self.client.send("uns,red")
+        self.assertEqual(self.channels.channels, ())
+        self.channels.publish("news", "late")
+        self.assertEqual(self.client.received, ["uns,red"])
+
+    def test_endOfTheSession(self):
+        """
+        All channels of a session leave when it ends.
+        """
+        self.client.drop()
+        self.assertEqual(self.channels.channels, ())
+        self.assertEqual(self.channels.gauges().members, 0)
