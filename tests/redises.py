@@ -61,7 +61,8 @@ class FakeConnection:
 
     def loseConnection(self):
         self.disconnecting = True
-        self._gone(ConnectionDone())
+        if not (self.redis.hanging and self.inbox):  # otherwise there is something to send first
+            self._gone(ConnectionDone())
 
     def abortConnection(self):
         self._gone(ConnectionAborted())

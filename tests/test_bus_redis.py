@@ -500,6 +500,21 @@ class BreakingTests(RedisTestCase):
         self.assertEqual(member.got, ["1"])
         self.assertEqual([gap.channels for gap in process.gaps], [("a",)])
 
+    def test_newcomers(self):
+        """
+        A channel that is joined when the server is back is not concerned by the gap before.
+        """
+        process = self.process()
+        process.join("a")
+        self.redis.kill()
+        self.advance(1)
+        self.redis.start()
+        while process.bus._subscriber.protocol is None:
+            self.clock.advance(self.redis.LATENCY)
+        process.join("b")
+        self.advance(1)
+        self.assertEqual([gap.channels for gap in process.gaps], [("a",)])
+
     def test_nobodyConcerned(self):
         """
         A gap in which nobody could miss anything is none.
@@ -537,9 +552,10 @@ class BreakingTests(RedisTestCase):
         process = self.process()
         member = process.join()
         self.advance(0.1)
+        self.advance(PING)
         self.redis.hang()
         process.publish("1")
-        self.advance(PING)
+        self.advance(PING * 1.8)
         self.redis.resume()
         self.advance(PING * 3)
         self.assertEqual((member.got, process.gaps, process.bus.stats.disconnects), (["1"], [], 0))

@@ -225,7 +225,7 @@ class TextTests(SynchronousTestCase):
         shown = 0
         for path in PAGES:
             for block in blocks(path, "console"):
-                for line in block.text.splitlines():
+                for line in block.text.replace("\\\n", "").splitlines():
                     words = shlex.split(line)
                     if "txsockjs" in words:
                         self.checkConsole(words[words.index("txsockjs") + 1 :])

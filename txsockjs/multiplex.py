@@ -25,11 +25,12 @@ from txsockjs.connection import Connection
 from txsockjs.encoding import lookupEncoding
 from txsockjs.errors import SessionDone
 from txsockjs.interfaces import ISockJSProtocol
-from txsockjs.options import Options, checkPositive
+from txsockjs.options import Options
 from txsockjs.resource import SockJSResource
 from txsockjs.subscription import ChannelTransport, Subscription
 from txsockjs.timers import Turns, chooseClock
 from txsockjs.topics import Topics, checkTopic
+from txsockjs.values import checkPositive
 
 __all__ = ["MAX_CHANNELS", "MAX_TOPIC_LENGTH", "SockJSMultiplexResource"]
 

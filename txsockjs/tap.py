@@ -138,6 +138,7 @@ class Options(usage.Options):
         self.settings: dict[str, Any] = {}
         self.processes: int | None = None
         self.places: dict[str, list[str]] = {}
+        self.printsConfiguration = False
         self.given: list[tuple[str, str]] = []
 
     def opt_port(self, port: str) -> None:
@@ -216,6 +217,12 @@ class Options(usage.Options):
             raise usage.UsageError(f"--processes must be a whole number from 1 to {MOST_PROCESSES}, not {count!r}")
         self.processes = int(count)
 
+    def opt_print_haproxy_config(self) -> None:
+        """
+        Print a configuration of HAProxy that goes with the other flags, and exit.
+        """
+        self.printsConfiguration = True
+
     def opt_version(self) -> NoReturn:
         """
         Show the version of txsockjs, and exit.
@@ -278,6 +285,22 @@ class Options(usage.Options):
             raise usage.UsageError("--static: the files and a --factory without PREFIX can't both be at /")
         if self.client is not None and any(f"{mount.prefix}/".startswith(f"{CLIENT_PATH}/") for mount in self.mounts):
             raise usage.UsageError(f"--sockjs-js: the file and a --factory can't both be at {CLIENT_PATH}")
+        if self.printsConfiguration:
+            self._printConfiguration()
+
+    def _printConfiguration(self) -> NoReturn:
+        """
+        Print what HAProxy has to know, and exit.
+        """
+        from txsockjs.haproxy import configuration
+
+        places = self.places or {self.settings.get("process_name", "p1"): self.ports or [DEFAULT_PORT]}
+        try:
+            text = configuration(self.given, places, ServiceOptions.build(self.settings), self.directory)
+        except ValueError as error:
+            raise usage.UsageError(f"--print-haproxy-config: --port {error}") from None
+        print(text, end="")
+        sys.exit(0)
 
     def _spread(self, count: int) -> None:
         """

@@ -8,7 +8,7 @@ connections that break, not those that hang, and tells nobody.
 
 from __future__ import annotations
 
-import random
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +46,7 @@ def backOff(attempt: int) -> float:
         processes do not come back at the same moment.
     """
     # min, since a number with thousands of bits is no float.
-    return min(FIRST_DELAY * 2 ** min(attempt - 1, 20), LAST_DELAY) * random.uniform(0.5, 1.5)
+    return min(FIRST_DELAY * 2 ** min(attempt - 1, 20), LAST_DELAY) * secrets.SystemRandom().uniform(0.5, 1.5)
 
 
 class _Attentive:

@@ -1,0 +1,314 @@
+# -*- test-case-name: tests.many.check_processes -*-
+# Copyright (c) txsockjs contributors. See LICENSE for details.
+
+"""
+C{twistd sockjs --processes}, with real processes that are killed, broken and restarted.
+
+It takes about a minute, so it is not part of the ordinary run.  Start it with::
+
+    python -m twisted.trial tests.many.check_processes
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from tests.processes import ROOT, Child
+from tests.wire import HTTPClient, Response
+
+__all__ = ["ProcessesTests"]
+
+LOCAL = "tcp:0:interface=127.0.0.1"
+
+CLOSING = b'c[3000,"Go away!"]\n'
+
+APPLICATION = """
+    from pathlib import Path
+
+    from twisted.internet.protocol import Protocol
+
+    if Path(__file__).with_name("broken").exists():
+        raise RuntimeError("it is broken")
+
+
+    class Echo(Protocol):
+        def dataReceived(self, data):
+            self.transport.write(data)
+"""
+
+RUNNERS = {
+    "twistd": ["from twisted.scripts.twistd import run; run()", "--pidfile=", "-n"],
+    "daemon": ["from twisted.scripts.twistd import run; run()", "--pidfile=d.pid", "--logfile=d.log"],
+    "twist": [
+        "import sys; from twisted.application.twist._twist import Twist; Twist.main(sys.argv)",
+        "--log-format=text",
+    ],
+}
+
+
+def isAlive(pid: int) -> bool:
+    """
+    @return: whether there is a process, other than one that only waits to be forgotten.
+    """
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
+
+
+async def until(condition, what: str, patience: float = 30.0) -> None:
+    """
+    Wait until something is so.
+    """
+    end = reactor.seconds() + patience
+    while not condition():
+        if reactor.seconds() > end:
+            raise AssertionError(f"not within {patience} seconds: {what}")
+        await deferLater(reactor, 0.05)
+
+
+class ProcessesTests(TestCase):
+    """
+    A supervisor and its processes.
+    """
+
+    timeout = 120
+
+    def setUp(self) -> None:
+        self.directory = Path(tempfile.mkdtemp()).resolve()
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+        (self.directory / "many_app.py").write_text(textwrap.dedent(APPLICATION))
+        (self.directory / "tmp").mkdir()
+
+    def spawn(self, *arguments: str, runner: str = "twistd") -> Child:
+        """
+        Start a supervisor.
+        """
+        program, *flags = RUNNERS[runner]
+        flags = [flag.replace("=d.", f"={self.directory}/d.") for flag in flags]
+        command = [sys.executable, "-c", program, *flags, "sockjs", "--app-dir", str(self.directory), *arguments]
+        path = os.pathsep.join(part for part in (ROOT.path, os.environ.get("PYTHONPATH")) if part)
+        environment = {"PYTHONPATH": path, "TMPDIR": str(self.directory / "tmp")}
+        child = Child.spawn(command, environment=environment, name=f"{runner} sockjs")
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.end(child)))
+        return child
+
+    async def end(self, child: Child) -> None:
+        """
+        End a supervisor, if it has not ended, and make sure that none of its processes is left.
+        """
+        if child.status is None:
+            child.signal(signal.SIGTERM)
+            child.signal(signal.SIGINT)
+            await child.stop()
+        left = [int(pid) for pid in re.findall(r"is up, as process (\d+)", child.text())]
+        await until(lambda: not any(map(isAlive, left)), "no process is left behind")
+
+    async def start(self, *arguments: str, count: int = 3, runner: str = "twistd") -> Child:
+        """
+        Start a supervisor, and wait until its processes serve.
+        """
+        flags = ["--port", LOCAL, "--factory", "many_app.Echo", *arguments]
+        child = self.spawn("--processes", str(count), *flags, runner=runner)
+        await gatherResults([child.waitFor(rf"p{number} is up") for number in range(1, count + 1)])
+        return child
+
+    def pids(self, child: Child) -> dict[str, int]:
+        """
+        @return: the process of each name that came up last.
+        """
+        return {name: int(pid) for name, pid in re.findall(r"(p\d+) is up, as process (\d+)", child.text())}
+
+    def client(self, child: Child, name: str) -> HTTPClient:
+        """
+        @return: a client of the process of this name.
+        """
+        client = HTTPClient(reactor, re.findall(rf"{name}: serving (http://127\.0\.0\.1:\d+)/", child.text())[-1])
+        self.addCleanup(client.close)
+        return client
+
+    async def stream(self, child: Child, name: str) -> Response:
+        """
+        Open a session with a process.
+        """
+        response = await self.client(child, name).request("POST", "/0/s/xhr_streaming")
+        self.assertEqual([len(await response.chunk()), await response.chunk()], [2049, b"o\n"])
+        return response
+
+    async def polling(self, child: Child, name: str) -> HTTPClient:
+        """
+        Open a session whose client is away.
+        """
+        client = self.client(child, name)
+        self.assertEqual(await (await client.request("POST", "/0/p/xhr")).body(), b"o\n")
+        return client
+
+    def order(self, child: Child, *words: str) -> list[str]:
+        """
+        @return: what the log tells of these, in its order.
+        """
+        return re.findall(rf"(p\d+:? (?:{'|'.join(words)}))", child.text())
+
+    async def test_killed(self) -> None:
+        """
+        A process that is killed is started again at once. The sessions of the others do not notice.
+        """
+        child = await self.start()
+        await deferLater(reactor, 5)  # what ends sooner than this is given a pause
+        streams = [await self.stream(child, name) for name in ("p1", "p2", "p3")]
+        before = self.pids(child)
+        os.kill(before["p2"], signal.SIGKILL)
+        await child.waitFor(r"p2 has ended: by signal 9 \(SIGKILL\); it is started again in 0 s")
+        await child.waitFor(r"(?s)p2 is up.*p2 is up")
+        self.assertIsNotNone(streams[1].wire.lost)
+        after = self.pids(child)
+        self.assertNotEqual(before["p2"], after["p2"])
+        self.assertEqual((before["p1"], before["p3"]), (after["p1"], after["p3"]))
+        for name, response in (("p1", streams[0]), ("p3", streams[2])):
+            send = await self.client(child, name).request("POST", "/0/s/xhr_send", body=b'["x"]')
+            self.assertEqual((send.status, await response.chunk()), (204, b'a["x"]\n'))
+        await self.stream(child, "p2")
+
+    async def test_broken(self) -> None:
+        """
+        A process that can't start any more is tried again with more and more delay, and says why; a rolling restart
+        ends with the first that does not come up. When it is mended it comes up by itself.
+        """
+        child = await self.start(count=2)
+        before = self.pids(child)
+        (self.directory / "broken").touch()
+        child.signal(signal.SIGHUP)
+        why = r"p1 has ended: .*RuntimeError: it is broken.*; it is started again in "
+        await child.waitFor(why + "1 s")
+        await child.waitFor("p1 does not come up; the processes after it are not restarted")
+        await child.waitFor(why + "2 s")
+        await child.waitFor(why + "4 s")
+        (self.directory / "broken").unlink()
+        await child.waitFor(r"(?s)p1 is up.*p1 is up")
+        self.assertEqual(len(re.findall("p1 has ended: ", child.text())), 3)
+        self.assertEqual(self.pids(child)["p2"], before["p2"])
+        self.assertNotIn("Traceback", child.text())
+
+    async def test_rolling(self) -> None:
+        """
+        A rolling restart takes one process after the other, each with an orderly end for its sessions, and goes on
+        when it serves again. Another one, asked for meanwhile, follows.
+        """
+        child = await self.start()
+        before = self.pids(child)
+        streams = [await self.stream(child, name) for name in ("p1", "p2", "p3")]
+        child.signal(signal.SIGHUP)
+        for response in streams:
+            self.assertEqual(await response.chunk(), CLOSING)
+        child.signal(signal.SIGHUP)
+        await child.waitFor(r"(?s)all processes have been restarted.*all processes have been restarted")
+        after = self.pids(child)
+        self.assertFalse(set(before.values()) & set(after.values()))
+        turn = [f"{name} {what}" for name in ("p1", "p2", "p3") for what in ("has ended", "is up")]
+        self.assertEqual(self.order(child, "has ended", "is up")[3:], [*turn, *turn])
+        self.assertFalse(any(isAlive(pid) for pid in before.values()))
+        self.assertNotIn("it is started again", child.text())
+
+    async def test_drain(self) -> None:
+        """
+        At the end one process after the other sees off its sessions, and the next one serves as long as it is not its
+        turn. The time that each has is C{--drain-timeout}.
+        """
+        child = await self.start("--drain-timeout", "2", "--disconnect-delay", "60", count=2)
+        (runDirectory,) = (self.directory / "tmp").iterdir()
+        self.assertEqual(runDirectory.stat().st_mode & 0o777, 0o700)
+        await self.polling(child, "p1")  # and it does not come back
+        last = await self.stream(child, "p2")
+        child.signal(signal.SIGTERM)
+        await child.waitFor("p1: closing 1 sessions")
+        refused = await self.client(child, "p1").request("POST", "/0/new/xhr")
+        self.assertEqual(refused.status, 503)
+        taken = await self.client(child, "p2").request("POST", "/0/new/xhr")
+        self.assertEqual(taken.status, 200)
+        self.assertNotIn("p2: closing", child.text())
+        self.assertEqual(await last.chunk(), CLOSING)
+        self.assertEqual(await child.wait(60), -signal.SIGTERM)
+        order = ["p1: closing", "p1 has ended", "p2: closing", "p2 has ended"]
+        self.assertEqual(self.order(child, "closing", "has ended"), order)
+        self.assertIn("p1: the time is over", child.text())
+        self.assertNotIn("Traceback", child.text())
+        self.assertFalse(runDirectory.exists())
+
+    async def test_secondSignal(self) -> None:
+        """
+        With a second signal all processes end at once.
+        """
+        for runner in ("twistd", "twist"):
+            child = await self.start("--drain-timeout", "600", "--disconnect-delay", "600", count=2, runner=runner)
+            for name in ("p1", "p2"):
+                await self.polling(child, name)
+            pids = self.pids(child)
+            child.signal(signal.SIGTERM)
+            await child.waitFor("p1: closing 1 sessions")
+            child.signal(signal.SIGINT)
+            await child.wait(20)
+            self.assertFalse(any(isAlive(pid) for pid in pids.values()))
+            self.assertIn("p2 has ended", child.text())
+            self.assertNotIn("Traceback", child.text())
+
+    async def test_supervisorKilled(self) -> None:
+        """
+        When the supervisor is killed its processes leave, in an orderly way.
+        """
+        child = await self.start(count=2)
+        streams = [await self.stream(child, name) for name in ("p1", "p2")]
+        pids = self.pids(child)
+        self.assertTrue(all(isAlive(pid) for pid in pids.values()))
+        child.signal(signal.SIGKILL)
+        for response in streams:
+            self.assertEqual(await response.chunk(), CLOSING)
+        await until(lambda: not any(isAlive(pid) for pid in pids.values()), "the processes have left")
+
+    async def test_firstFails(self) -> None:
+        """
+        When not even the first process can start, the supervisor ends with one line and the status 1.
+        """
+        (self.directory / "broken").touch()
+        for runner in ("twistd", "twist"):
+            child = self.spawn("--processes", "3", "--port", LOCAL, "--factory", "many_app.Echo", runner=runner)
+            self.assertEqual(await child.wait(60), 1)
+            (line,) = (line for line in child.text().splitlines() if line.startswith("sockjs:"))
+            self.assertRegex(line, r"^sockjs: p1: module many_app can't be imported: RuntimeError: it is broken")
+            self.assertNotIn("Traceback", child.text())
+            self.assertNotIn("p2:", child.text())
+
+    async def test_daemon(self) -> None:
+        """
+        As a daemon it has a PID file and a log, and takes its signals as ever; sockets are named as the processes are.
+        """
+        log, pidfile = self.directory / "d.log", self.directory / "d.pid"
+        socket = self.directory / "app.sock"
+        child = self.spawn(
+            "--processes", "2", "--port", f"unix:{socket}", "--factory", "many_app.Echo", runner="daemon"
+        )
+        self.assertEqual(await child.wait(60), 0)
+        await until(lambda: log.exists() and "p2 is up" in log.read_text(), "p2 is up")
+        pid = int(pidfile.read_text())
+        self.addCleanup(lambda: isAlive(pid) and os.kill(pid, signal.SIGKILL))
+        self.assertTrue(socket.with_name("app-p1.sock").is_socket())
+        self.assertTrue(socket.with_name("app-p2.sock").is_socket())
+        os.kill(pid, signal.SIGHUP)
+        await until(lambda: "all processes have been restarted" in log.read_text(), "a rolling restart")
+        os.kill(pid, signal.SIGTERM)
+        await until(lambda: not isAlive(pid), "the end of the daemon")
+        self.assertFalse(pidfile.exists())
+        self.assertFalse(socket.with_name("app-p1.sock").exists())
+        self.assertNotIn("Traceback", log.read_text())

@@ -1,0 +1,197 @@
+# -*- test-case-name: tests.test_haproxy -*-
+# Copyright (c) txsockjs contributors. See LICENSE for details.
+
+"""
+The configuration of HAProxy that is printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.test_tap import parse
+from txsockjs.starting import CannotStart
+
+DEPLOY = Path(__file__).resolve().parent.parent / "examples" / "deploy"
+
+
+class HAProxyTests(SynchronousTestCase):
+    """
+    C{--print-haproxy-config}.
+    """
+
+    def setUp(self) -> None:
+        self.patch(sys, "path", list(sys.path))
+
+    def printed(self, *arguments: str) -> str:
+        """
+        @return: what is printed for a command line, which then is a success.
+        """
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            error = self.assertRaises(SystemExit, parse, "--print-haproxy-config", *arguments)
+        self.assertEqual(error.code, 0)
+        return output.getvalue()
+
+    def refused(self, *arguments: str) -> str:
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            why = str(self.assertRaises(CannotStart, parse, "--print-haproxy-config", *arguments))
+        self.assertEqual(output.getvalue(), "")
+        return why
+
+    def servers(self, *arguments: str) -> list[str]:
+        """
+        @return: the lines of the servers.
+        """
+        return re.findall(r"^    server (.+)$", self.printed(*arguments), re.MULTILINE)
+
+    def limits(self, *arguments: str) -> dict[str, str]:
+        """
+        @return: the deadlines.
+        """
+        return dict(re.findall(r"^    timeout (\S+) (\S+)$", self.printed(*arguments), re.MULTILINE))
+
+    def test_example(self) -> None:
+        """
+        The file among the examples is what is printed for the command that stands at its beginning.
+        """
+        text = (DEPLOY / "haproxy.cfg").read_text("ascii")
+        command = re.search(r"^#     (twistd -n sockjs (?:.*\\\n#)*.*)$", text, re.MULTILINE)[1].replace("\\\n#", " ")
+        self.assertEqual(self.printed(*shlex.split(command)[3:]), text)
+
+    def test_processes(self) -> None:
+        """
+        Each process is a server by its own name, where it listens.
+        """
+        for arguments, servers in (
+            (["--processes", "2"], ["p1 127.0.0.1:8081", "p2 127.0.0.1:8082"]),
+            (["--processes", "2", "--port", "9001"], ["p1 127.0.0.1:9001", "p2 127.0.0.1:9002"]),
+            ([], ["p1 127.0.0.1:8081"]),
+            (["--process-name", "blue"], ["blue 127.0.0.1:8081"]),
+            (["--port", "tcp:1:interface=10.0.0.7"], ["p1 10.0.0.7:1"]),
+            (["--port", "tcp:1:interface=0.0.0.0"], ["p1 127.0.0.1:1"]),
+            (["--port", r"tcp6:1:interface=\:\:"], ["p1 [::1]:1"]),
+            (["--port", "tcp6:1"], ["p1 [::1]:1"]),
+            (["--port", r"tcp6:1:interface=fe80\:\:1"], ["p1 [fe80::1]:1"]),
+            (["--port", "unix:/run/app.sock", "--processes", "1"], ["p1 unix@/run/app-p1.sock"]),
+            (["--port", "unix:app.sock"], [f"p1 unix@{Path.cwd()}/app.sock"]),
+            (["--port", "haproxy:tcp:1"], ["p1 127.0.0.1:1 send-proxy-v2"]),
+            (["--port", "ssl:1:privateKey=k"], ["p1 127.0.0.1:1 ssl verify none"]),
+            (["--port", "1", "--port", "tcp:0"], ["p1 127.0.0.1:1"]),
+        ):
+            self.assertEqual(self.servers(*arguments), servers, arguments)
+
+    def test_refused(self) -> None:
+        """
+        Where HAProxy can't know how to connect, this is said in one line.
+        """
+        self.assertEqual(
+            self.refused("--port", "tcp:0"),
+            "--print-haproxy-config: --port tcp:0: HAProxy has to know the port before the processes are there",
+        )
+        self.assertIn("--port systemd:index=0: there is neither a port", self.refused("--port", "systemd:index=0"))
+        self.assertIn("--heartbeat-delay", self.refused("--heartbeat-delay", "x"))
+
+    def test_silence(self) -> None:
+        """
+        Nothing is cut by HAProxy that the processes keep.
+        """
+        self.assertEqual({self.limits()[name] for name in ("client", "server", "tunnel")}, {"60s"})
+        limits = self.limits("--heartbeat-delay", "2.2", "--ping-interval", "100")
+        self.assertEqual({limits[name] for name in ("client", "server", "tunnel")}, {"210s"})
+        self.assertIn(
+            "which are 2.2 and 100 seconds.", self.printed("--heartbeat-delay", "2.2", "--ping-interval", "100")
+        )
+        for flag in ("--heartbeat-delay", "--ping-interval"):
+            self.assertEqual(self.limits(flag, "0")["tunnel"], "1d")
+
+    def test_table(self) -> None:
+        """
+        Where a session is, is remembered for longer than twice the time for which its client may be away.
+        """
+        self.assertIn(" expire 30s ", self.printed())
+        text = self.printed("--disconnect-delay", "60.5")
+        self.assertIn(" expire 141s ", text)
+        self.assertIn("disconnect_delay, which is 60.5 seconds.", text)
+
+    def test_cookie(self) -> None:
+        """
+        With the cookie, it is what decides, and there is no table.
+        """
+        text = self.printed("--processes", "2", "--cookie-needed")
+        for name in ("p1", "p2"):
+            self.assertIn(f"    use-server {name} if {{ req.cook(JSESSIONID) -m beg {name}. }}\n", text)
+        self.assertNotIn("stick", re.sub("#.*", "", text))
+        self.assertIn("disable-l7-retry if sends", text)
+        self.assertNotIn("use-server", self.printed("--processes", "2"))
+
+    def test_addresses(self) -> None:
+        """
+        How processes learn who the client is follows from what they believe.
+        """
+        header = "\n    option forwardfor\n"
+        for arguments, why, isThere in (
+            ((), "only with --trusted-proxies", True),
+            (("--trusted-proxies", "10.0.0.0/8,unix"), "since they trust 10.0.0.0/8,unix.", True),
+            (("--trusted-proxies", "1"), "The processes believe this header. ", True),
+            (("--proxy-header", "x-forwarded-for"), "The processes believe this header. ", True),
+            (("--port", "haproxy:tcp:8081"), "by the PROXY protocol", False),
+        ):
+            text = self.printed(*arguments)
+            self.assertIn(why, text)
+            self.assertEqual(header in text, isThere, arguments)
+
+    def test_command(self) -> None:
+        """
+        The command stands at the beginning, in lines that are not too long, and in a way that a shell understands.
+        """
+        arguments = ["--processes=13", "--drain-reason", "It's over", "--cookie-needed", "--factory", "x=" + "a" * 80]
+        head, _, _ = self.printed(*arguments).partition("\n#\n# Edit")
+        self.assertIn("in front of the 13 processes of this command, which serve at 127.0.0.1:8081 to 8093:", head)
+        lines = head.split("\n")[2:]
+        self.assertEqual([line[:10] for line in lines], ["#     twis", "#         "])
+        self.assertTrue(all(line.endswith(" \\") for line in lines[:-1]))
+        words = shlex.split("\n".join(line[1:] for line in lines))
+        self.assertEqual(
+            words,
+            [*["twistd", "-n", "sockjs", "--processes", "13", "--drain-reason"], *arguments[2:]],
+        )
+        self.assertIn("in front of this command, which serves at 127.0.0.1:8081:\n", self.printed())
+
+
+class UnitTests(SynchronousTestCase):
+    """
+    The units of systemd among the examples.
+    """
+
+    def setUp(self) -> None:
+        self.patch(sys, "path", list(sys.path))
+
+    def test_flags(self) -> None:
+        """
+        What they start has flags that there are.
+        """
+        for name, places in (
+            (
+                "txsockjs.service",
+                {f"p{number}": [f"tcp:{8080 + number}:interface=127.0.0.1"] for number in range(1, 5)},
+            ),
+            ("txsockjs@.service", {}),
+        ):
+            text = (DEPLOY / "systemd" / name).read_text("ascii")
+            line = re.search("^ExecStart=(.*)$", text, re.MULTILINE)[1]
+            line = line.replace("$$((8080 + %i))", "8083").replace("%i", "3").replace("/srv/app ", "/ ")
+            words = shlex.split(line)
+            if words[0] == "/bin/sh":
+                words = shlex.split(words[2].removeprefix("exec "))
+            self.assertEqual(words[:4], ["/srv/app/venv/bin/twistd", "-n", "--pidfile=", "sockjs"])
+            options = parse(*words[4:])
+            self.assertEqual(options.places, places)
+            self.assertEqual(options.ports, [places["p1"][0] if places else "tcp:8083:interface=127.0.0.1"])
+            self.assertEqual(options.settings["process_name"], "p1" if places else "p3")
