@@ -478,11 +478,9 @@ class Supervisor(ProcessMonitor):
 
     async def _roll(self) -> None:
         _log.info("restarting all processes in turn")
-        for number, name in enumerate(self._commands):
-            if number:
-                await self._pause()
+        for name in self._commands:
             child = self.protocols.get(name)
-            if child is not None and self.running:
+            if child is not None:
                 ended = child.whenEnded()
                 self.stopProcess(name)
                 await ended
@@ -491,6 +489,9 @@ class Supervisor(ProcessMonitor):
             if not await self._startNow(name):
                 if self.running:
                     _log.error("{name} does not come up; the processes after it are not restarted", name=name)
+                return
+            await self._pause()
+            if not self.running:
                 return
         _log.info("all processes have been restarted")
 
