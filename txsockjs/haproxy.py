@@ -42,7 +42,7 @@ global
     # The name of this HAProxy among its peers, see there.
     localpeer balancer
     # After a reload the old HAProxy keeps its open connections for as long as this.
-    hard-stop-after 1h
+    hard-stop-after 30m
     ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
 
 defaults
@@ -122,11 +122,16 @@ _BY_TABLE = r"""    # /<service>/<server>/<session>/<transport>: the last part b
     acl receives path_reg /[^/.]+/[^/.]+/(xhr|xhr_streaming|eventsource|htmlfile|jsonp)$$
     acl sends path_reg /[^/.]+/[^/.]+/(xhr_send|jsonp_send)$$
     # An entry of the table is about 200 bytes; there has to be room for every session that is not a WebSocket. One is
-    # kept while a request of its session is open (track-sc0) and for this long after: it has to be more than twice
-    # disconnect_delay, which is $disconnect seconds. Of longer ids the first 64 bytes decide.
-    stick-table type string len 64 size 100k expire ${expire}s peers balancers
+    # kept while a request of its session is open (track-sc0), and for this long after. More than twice disconnect_delay,
+    # which is $disconnect seconds, would do, but what an old HAProxy still has open after a reload does not count: so it is as long
+    # as that may stay (hard-stop-after). Of longer ids the first 64 bytes decide.
+    stick-table type string len 64 size 500k expire $expire peers balancers
     http-request track-sc0 path,field(-2,/) if receives
     stick on path,field(-2,/) if receives or sends
+    # The table of an old HAProxy is empty once the new one has it. So nothing may come by a connection on which a response
+    # lasts beyond a reload, once that ends; other responses say so themselves.
+    http-request set-var(txn.streams) bool(true) if { path_end /xhr_streaming /eventsource /htmlfile }
+    http-response set-header Connection close if { var(txn.streams) -m bool }
 """
 
 _BY_COOKIE_BRIEFLY = r"""# - A session that is not a WebSocket is many requests, which have to reach the process that has the session. The cookie
@@ -141,6 +146,9 @@ _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 
 _WIDTH = 96
 """Columns of the command at the beginning."""
+
+_REMEMBERED = 1800
+"""Seconds for which the place of a session is remembered, if that is enough."""
 
 _ANY = {None: "127.0.0.1", "": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 """Where to reach what listens everywhere."""
@@ -165,14 +173,14 @@ def configuration(
     addresses = {name: _addressOf(own[0], directory) for name, own in ports.items()}
     place = placeOf(next(iter(ports.values()))[0])
     byCookie = bool(options.cookie_needed)
-    expiry = math.ceil(2 * options.disconnect_delay) + 20
+    away = math.ceil(2 * options.disconnect_delay)
     return Template(_TEXT).substitute(
         head=_head(given, list(addresses.values())),
         sticking=_BY_COOKIE_BRIEFLY if byCookie else _BY_TABLE_BRIEFLY,
         silence=_silence(options),
         forwarding=_forwarding(options, place),
         stickiness=Template(_BY_COOKIE if byCookie else _BY_TABLE).substitute(
-            expire=expiry, disconnect=f"{options.disconnect_delay:g}"
+            expire="30m" if away < _REMEMBERED else f"{away + 60}s", disconnect=f"{options.disconnect_delay:g}"
         ),
         servers=_servers(addresses, place, byCookie),
         first=next(iter(addresses)),
