@@ -603,8 +603,8 @@ class ServiceTests(DirectoryMixin, TestCase):
         page, service = urls
         self.assertIn(b"<html", await get(page))
         metrics = (await get(page + "metrics")).decode()
-        self.assertIn('sockjs_messages_sent_total{service="/chat"} 0.0\n', metrics)
-        self.assertIn('sockjs_messages_sent_total{process="other",service="/"} 0.0\n', metrics)
+        self.assertIn('sockjs_sent_messages_total{service="/chat"} 0.0\n', metrics)
+        self.assertIn('sockjs_sent_messages_total{process="other",service="/"} 0.0\n', metrics)
         self.assertIn("process_cpu_seconds_total ", metrics)
         self.assertEqual(b"ok\nthis process: serving\nother: serving\n", await get(page + "health"))
         with self.assertRaisesRegex(AssertionError, "answered 404"):
