@@ -344,13 +344,20 @@ class HTTPClient:
         self.host = parts.netloc.rpartition("@")[2]
         self.path = parts.path.rstrip("/")
         secure = parts.scheme == "https"
-        self._endpoint = TCP4ClientEndpoint(reactor, parts.hostname, parts.port or (443 if secure else 80))
+        self._address = parts.hostname, parts.port or (443 if secure else 80)
+        self._endpoint = TCP4ClientEndpoint(reactor, *self._address)
         if secure:
             # Imported here so that plain HTTP needs no OpenSSL.
             from twisted.internet.ssl import optionsForClientTLS
 
             self._endpoint = wrapClientTLS(optionsForClientTLS(parts.hostname), self._endpoint)
         self._wires: list[_Wire] = []
+
+    def comeFrom(self, address: str) -> None:
+        """
+        Connect from some address, without TLS.
+        """
+        self._endpoint = TCP4ClientEndpoint(self._reactor, *self._address, bindAddress=(address, 0))
 
     async def connect(self) -> HTTPConnection:
         """

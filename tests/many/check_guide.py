@@ -34,6 +34,9 @@ SECTIONS = ("Four processes", "Behind HAProxy", "Behind nginx")
 
 TIME = 240.0
 
+#: What a fresh clone does not have.
+NOT_CLONED = (".git", "work", ".venv", "venv", "build", "_trial_temp*", "__pycache__", ".*cache")
+
 #: What is changed, and shall not be changed for real.
 PLACES = ("/etc/haproxy", "/etc/nginx", "/run", "/var/log")
 
@@ -102,7 +105,9 @@ class GuideTests(TestCase):
         self.place = Path(tempfile.mkdtemp(prefix="sockjs-"))
         self.addCleanup(shutil.rmtree, self.place, ignore_errors=True)
         self.clone = self.place / "clone"
-        ignored = shutil.ignore_patterns(".git", ".ci", ".venv", "venv", "build", "_trial_temp*", "__pycache__", ".*cache")
+        ignored = shutil.ignore_patterns(
+            ".git", ".ci", ".venv", "venv", "build", "_trial_temp*", "__pycache__", ".*cache"
+        )
         shutil.copytree(ROOT.path, self.clone, ignore=ignored)
         (self.clone / "venv").symlink_to(sys.prefix)
 
@@ -115,7 +120,7 @@ class GuideTests(TestCase):
         self.assertGreater(len(todo), 20)
         lines = [f"cd {shlex.quote(str(self.clone))}"]
         for number, command in enumerate(todo):
-            lines += [f"echo '@{number}@'", command.text, "echo \"=$?=\""]
+            lines += [f"echo '@{number}@'", command.text, 'echo "=$?="']
         script = self.place / "script"
         script.write_text("\n".join([*lines, ""]), "utf-8")
         child = Child.spawn(
