@@ -830,6 +830,28 @@ class HTTP2Tests(DrainCase):
         self.assertTrue(self.connection.transport.gone)
         self.assertFalse(self.connection.transport.aborted)
 
+    def test_onItsWay(self):
+        """
+        A request that is on its way when the last session ends is answered, and then the connection is closed.
+        """
+        self.connection.lose()
+        self.connection = self.connect()
+        self.connection.transport.negotiatedProtocol = b"h2"
+        self.client = h2.connection.H2Connection()
+        self.client.initiate_connection()
+        self.read = 0
+        self.drain()
+        self.assertEnded(False)
+        self.ask("/0/s/xhr")
+        (response,) = (event for event in self.events if isinstance(event, h2.events.ResponseReceived))
+        self.assertIn((b":status", b"503"), response.headers)
+        self.assertEnded(False)
+        self.clock.advance(1)
+        self.talk()
+        self.assertIsInstance(self.events[-1], h2.events.ConnectionTerminated)
+        self.assertEnded()
+        self.assertFalse(self.connection.transport.aborted)
+
     def test_unsent(self):
         """
         What the connection has no room for is waited for, until the time is over.
