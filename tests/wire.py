@@ -136,6 +136,13 @@ class _Wire(Protocol):
                 raise Cut(f"{self.lost.value!r}, with {bytes(self._buffer[:200])!r} unread")
             await self._change(patience)
 
+    @property
+    def unread(self) -> bool:
+        """
+        Whether something has come that was not read.
+        """
+        return bool(self._buffer)
+
     def _take(self, size: int) -> bytes:
         data = bytes(self._buffer[:size])
         del self._buffer[:size]

@@ -34,10 +34,10 @@ class StickTableTests(BehindMixin, TestCase):
         A session over HTTP keeps its process however long a response lasts, when HAProxy is reloaded, and when the
         process is taken out by hand, after which there are no new sessions on it.
         """
-        await self.balance(*SERVICES, "--response-limit=400", changes={"expire 30s": "expire 2s"})
+        await self.balance(*SERVICES, "--response-limit=400", changes={"expire 30m": "expire 6s"})
         load = Load(self.balancer, "load", [way for way in WAYS if "websocket" not in way])
         await load.begin(FEW)
-        await pause(5)
+        await pause(9)
         await load.each(lambda customer: customer.exchange(customer.life))
         await self.balancer.reload()
         await pause(1)  # idle connections are closed, and browsers would repeat what they have sent by one just then

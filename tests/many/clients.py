@@ -277,11 +277,8 @@ class _Requests:
         self._receiving = wire
         body = b"" if transport.method == "POST" else None
         while True:
-            if self._receiving.lost is not None:
-                self._receiving = await self._client.connect()
             path = transport.path(self._path)
-            response = await self._receiving.request(transport.method, path, self._cookie, body)
-            self._keep(response)
+            self._receiving, response = await self._ask(self._receiving, transport.method, path, self._cookie, body)
             if response.status != 200:
                 raise Ended(None, f"{transport} was answered with {response.status}")
             if transport.prelude:
@@ -301,18 +298,36 @@ class _Requests:
         if self._transport is JSONP:
             body = f"d={quote(body, safe='')}"
             headers.append(("Content-Type", "application/x-www-form-urlencoded"))
-        if self._sending is None or self._sending.lost is not None:
-            self._sending = await self._client.connect()
         path = f"{self._path}/{self._transport.sender}"
         try:
-            response = await self._sending.request("POST", path, headers, body.encode("ascii"))
-            self._keep(response)
+            self._sending, response = await self._ask(self._sending, "POST", path, headers, body.encode("ascii"))
             await response.body()
         except Cut as error:
             raise Ended(None, f"a send was not answered: {error}")
         if response.status not in (200, 204):
             raise Ended(None, f"a send was answered with {response.status}")
         self._life.accepted.append(number)
+
+    async def _ask(
+        self, wire: HTTPConnection | None, method: str, path: str, headers: Any, body: bytes | None
+    ) -> tuple[HTTPConnection, Response]:
+        """
+        Send a request, by a connection that there is if it is good for that.
+
+        @return: the connection, and the answer.
+        """
+        fresh = wire is None or wire.lost is not None
+        if wire is None or fresh:
+            wire = await self._client.connect()
+        try:
+            response = await wire.request(method, path, headers, body)
+        except Cut:
+            # Browsers do so too: an idle connection may be closed at any time, and nothing has come.
+            if fresh or wire.unread:
+                raise
+            return await self._ask(None, method, path, headers, body)
+        self._keep(response)
+        return wire, response
 
     def _keep(self, response: Response) -> None:
         cookie = response.headers.get("Set-Cookie")
