@@ -251,8 +251,8 @@ def main(where: str, url: str, realm: str) -> None:
     channels.onGap(lambda gap: print(gap, flush=True))
     listening = endpoints.serverFromString(reactor, where).listen(SockJSFactory(Factory.forProtocol(Chat)))
     listening.addCallback(lambda port: print("listening on", port.getHost().port, flush=True))
-    reactor.addSystemEventTrigger("before", "shutdown", channels.stop)  # type: ignore[attr-defined]
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.addSystemEventTrigger("before", "shutdown", channels.stop)
+    reactor.run()
 
 
 if __name__ == "__main__":
