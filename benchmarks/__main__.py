@@ -1,20 +1,22 @@
 # Copyright (c) txsockjs contributors. See LICENSE for details.
 
 """
-The commands: C{python -m benchmarks compare|show|growth|latency|reactors|quick|profile}.
+The commands: C{python -m benchmarks compare|show|growth|latency|reactors|many|quick|profile}.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import profiling, report
+from benchmarks import manyreport, profiling, report
+from benchmarks.many import PARTS, QUICK, Many, needed
 from benchmarks.measure import Bench, Failed, median
 from benchmarks.peers import PEERS, REACTORS, ROOT, Peer, Unavailable
 from benchmarks.works import GROWTH, WORKS, Work
@@ -223,6 +225,41 @@ def reactors(bench: Bench, arguments: argparse.Namespace) -> list[str]:
     return failures
 
 
+def many(bench: Bench, arguments: argparse.Namespace) -> list[str]:
+    """a service of many processes, with Redis between them and HAProxy before them"""
+    if arguments.figures is not None:
+        return _presentMany(arguments, arguments.figures)
+    chosen = {name: value for name in ("sessions", "processes", "rate") if (value := getattr(arguments, name))}
+    sizes = {"duration": bench.duration, "warmup": bench.warmup, **(QUICK if arguments.quick else {}), **chosen}
+    measuring = Many(bench.scratch / "many", _say, limit=arguments.limit, **sizes)
+    parts = arguments.what or list(PARTS)
+    try:
+        if arguments.quick and arguments.docs:
+            raise ValueError("the figures of --quick are not for --docs")
+        measuring.check()
+        versions = {name: peer.install(bench.scratch) for name, peer in PEERS.items() if name == "ours"}
+        versions |= needed(parts)
+    except (Unavailable, ValueError) as error:
+        _say(f"python -m benchmarks many: {error}")
+        return [str(error)]
+    data = {"machine": report.machine(), "peers": versions, **measuring.measure(parts)}
+    return _presentMany(arguments, data)
+
+
+def _presentMany(arguments: argparse.Namespace, data: dict[str, Any]) -> list[str]:
+    failures: list[str] = data["failures"]
+    print(manyreport.asText(data), flush=True)
+    _write(arguments, data)
+    if arguments.docs and not failures:
+        try:
+            manyreport.write(data, _DOCS)
+        except ValueError as error:
+            failures = [str(error)]
+    if arguments.docs and failures:
+        _say(f"The documentation is as it was: {'; '.join(failures)}")
+    return failures
+
+
 def quick(bench: Bench, arguments: argparse.Namespace) -> list[str]:
     """our server alone, each work once"""
     works = _chosen(WORKS, arguments.work or [work.name for work in WORKS.values() if not work.isMemory])
@@ -247,17 +284,19 @@ def profile(bench: Bench, arguments: argparse.Namespace) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What txsockjs costs.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (compare, show, growth, latency, reactors, quick, profile):
+    for command in (compare, show, growth, latency, reactors, many, quick, profile):
         sub = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
         sub.set_defaults(command=command)
         add = sub.add_argument
-        if command is not show:
+        if command not in (show, many):
             add("--load", default="ours", metavar="ours|PATH", help="the load generator: ours, or the path of sjload")
+        if command is not show:
             add("--scratch", type=Path, default=_SCRATCH, help="where the other servers are installed")
-            seconds = 2.0 if command is quick else 3.0
-            add("--duration", type=float, default=seconds, help=f"seconds of each run ({seconds:g})")
+            seconds = {quick: 2.0, many: 5.0}.get(command, 3.0)
+            add("--duration", type=_atLeast(0.1, float), default=seconds, help=f"seconds of each run ({seconds:g})")
         if command not in (show, profile):
             add("--json", metavar="FILE", help="write the figures there")
+        if command not in (show, many, profile):
             rounds = 1 if command in (quick, growth) else 3
             add("--repeat", type=int, default=rounds, help=f"rounds of which the median counts ({rounds})")
         if command in (compare, latency, reactors, quick):
@@ -266,7 +305,7 @@ def _parser() -> argparse.ArgumentParser:
             add("--peer", default="ours", choices=list(PEERS), help="another server than ours")
         if command in (compare, show):
             add("--svg", metavar="FILE", help="write a picture there")
-        if command in (compare, show, growth, latency, reactors):
+        if command in (compare, show, growth, latency, reactors, many):
             add(
                 "--docs",
                 action="store_true",
@@ -274,6 +313,54 @@ def _parser() -> argparse.ArgumentParser:
             )
         _OWN.get(command, lambda add: None)(add)
     return parser
+
+
+def _atLeast(least: float, kind: type[int] | type[float]) -> Callable[[str], float]:
+    """
+    @return: reads a number of a flag, and refuses smaller ones.
+    """
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text!r} is no {_NUMBERS[kind]} of at least {least:g}")
+        return value
+
+    return read
+
+
+_NUMBERS: dict[type, str] = {int: "whole number", float: "number"}
+
+
+def _figuresOfMany(path: str) -> dict[str, Any]:
+    try:
+        return manyreport.read(Path(path))
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _manyFlags(add: Any) -> None:
+    add("--sessions", type=_atLeast(1, int), metavar="N", help="sessions of a fan-out (10,000)")
+    add("--processes", type=_atLeast(1, int), metavar="N", help="processes of the service, at most (4)")
+    add(
+        "--rate",
+        type=_atLeast(0.1, float),
+        metavar="N",
+        help="messages a second of the fan-outs by the clock (half of what goes)",
+    )
+    add("--what", nargs="+", choices=PARTS, help="parts of it; default: all")
+    add(
+        "--limit",
+        type=_atLeast(1, float),
+        metavar="SECONDS",
+        default=420.0,
+        help="seconds after which no run is begun any more (420)",
+    )
+    add("--quick", action="store_true", help="small numbers, to see that it all works; the figures say nothing")
+    add("--figures", type=_figuresOfMany, metavar="FILE", help="show the figures that --json has written, once more")
 
 
 def _compareFlags(add: Any) -> None:
@@ -304,6 +391,7 @@ _OWN: dict[Any, Callable[[Any], None]] = {
     show: _showFlags,
     growth: _growthFlags,
     latency: _latencyFlags,
+    many: _manyFlags,
     profile: _profileFlags,
 }
 

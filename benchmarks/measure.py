@@ -7,62 +7,21 @@ One measurement: a fresh server on one core, the load on another.
 
 from __future__ import annotations
 
-import json
-import os
-import resource
-import socket
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import ROOT, Peer
+from benchmarks.peers import Peer
+from benchmarks.programs import Failed, Program, cores, freePort, loadCommand, putLoad, running
 from benchmarks.works import Work
 
-__all__ = ["Bench", "Failed", "cores", "median", "serving"]
-
-#: Seconds until a server must listen, and until it must have ended.
-_START, _STOP = 30.0, 10.0
+__all__ = ["Bench", "Failed", "loadFlags", "loadWords", "median", "serving", "summary"]
 
 #: Seconds that a run may take beside its measuring.
 _RUN = 300.0
-
-
-class Failed(Exception):
-    """
-    A server did not serve, or a run had errors.
-    """
-
-
-def cores() -> tuple[int, int]:
-    """
-    @return: the core for the server, and the one for the load.
-    """
-    own = sorted(os.sched_getaffinity(0))
-    return own[0], own[-1]
-
-
-def _freePort() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-def _prepare(core: int) -> None:
-    os.sched_setaffinity(0, {core})
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
@@ -72,32 +31,36 @@ def serving(peer: Peer, directory: Path, core: int) -> Iterator[tuple[int, int]]
 
     @return: its process id and its port.
     """
-    port = _freePort()
-    log = directory / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            peer.command(directory, port),
-            cwd=directory,
-            env={**os.environ, **peer.environment(directory)},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            preexec_fn=lambda: _prepare(core),
-        )
-        try:
-            deadline = time.monotonic() + _START
-            while not _listens(port):
-                if server.poll() is not None or time.monotonic() > deadline:
-                    raise Failed(f"{peer.title} does not serve: {log.read_text('utf-8', 'replace')[-500:]}")
-                time.sleep(0.05)
-            yield server.pid, port
-        finally:
-            server.terminate()
-            try:
-                server.wait(_STOP)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+    port = freePort()
+    server = Program(peer.title, peer.command(directory, port), directory, port, peer.environment(directory), core)
+    with running([server]) as (pid,):
+        yield pid, port
+
+
+def loadFlags(work: Work, duration: float, warmup: float) -> dict[str, Any]:
+    """
+    @return: what the load is told of a work.
+    """
+    flags: dict[str, Any] = {
+        "mode": work.mode,
+        "transport": work.transport,
+        "conns": work.conns,
+        "duration": duration,
+        "ramp": 30,
+        "open-timeout": 60,
+    }
+    if not work.isMemory:
+        flags["warmup"] = warmup
+    if work.mode in ("echo", "fanout"):
+        flags |= {"size": work.size, "window": work.window}
+    return flags
+
+
+def loadWords(flags: dict[str, Any]) -> list[str]:
+    """
+    @return: flags as words of a command line.
+    """
+    return [word for name, value in flags.items() for word in (f"--{name}", str(value))]
 
 
 @dataclass(frozen=True)
@@ -127,24 +90,12 @@ class Bench:
         """
         @return: the command line of the load.
         """
-        command = [self.load] if self.load and not rate else [sys.executable, "-m", "benchmarks.load"]
-        flags: dict[str, Any] = {
-            "mode": work.mode,
-            "transport": peer.transports[work.transport],
-            "conns": work.conns,
-            "duration": self.duration,
-            "ramp": 30,
-            "server-pid": pid,
-            "open-timeout": 60,
-        }
-        if not work.isMemory:
-            flags["warmup"] = self.warmup
-        if work.mode in ("echo", "fanout"):
-            flags |= {"size": work.size, "window": work.window}
+        flags = loadFlags(work, self.duration, self.warmup)
+        flags |= {"transport": peer.transports[work.transport], "server-pid": pid}
         if rate:
             flags["rate"] = rate
-        words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-        return [*command, "--json", *words, f"http://127.0.0.1:{port}/{work.service}"]
+        words = [*loadWords(flags), f"http://127.0.0.1:{port}/{work.service}"]
+        return loadCommand(words, None if rate else self.load)
 
     def measure(self, peer: Peer, work: Work, rate: float = 0) -> dict[str, Any]:
         """
@@ -156,29 +107,9 @@ class Bench:
         """
         serverCore, loadCore = cores()
         with serving(peer, self.directory(peer), serverCore) as (pid, port):
-            try:
-                done = subprocess.run(
-                    self.loadCommand(peer, work, pid, port, rate),
-                    cwd=ROOT,
-                    capture_output=True,
-                    text=True,
-                    timeout=_RUN + self.duration,
-                    check=False,
-                    preexec_fn=lambda: _prepare(loadCore),
-                )
-            except subprocess.TimeoutExpired as error:
-                raise Failed(f"{peer.title}, {work.title}: no end after {error.timeout:g} seconds") from None
-        try:
-            figures: dict[str, Any] = json.loads(done.stdout)
-        except ValueError:
-            raise Failed(f"{peer.title}, {work.title}: {(done.stderr or done.stdout).strip()[-500:]}") from None
-        if figures["result"] != "ok":
-            wrong = {name: value for name, value in figures.items() if name.startswith("fail") or name in _ERRORS}
-            raise Failed(f"{peer.title}, {work.title}: {wrong}")
+            command = self.loadCommand(peer, work, pid, port, rate)
+            figures = putLoad(f"{peer.title}, {work.title}", command, loadCore, _RUN + self.duration)
         return summary(work, figures)
-
-
-_ERRORS = ("open_failed", "sessions_lost", "messages_missing", "messages_out_of_order", "messages_corrupt", "stalled")
 
 
 def summary(work: Work, figures: dict[str, Any]) -> dict[str, Any]:

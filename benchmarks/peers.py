@@ -11,14 +11,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.works import Work
 
-__all__ = ["PEERS", "REACTORS", "Peer", "Unavailable", "ours"]
+__all__ = ["PEERS", "REACTORS", "ROOT", "Peer", "Unavailable", "ours", "run"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _SERVERS = ROOT / "benchmarks" / "servers"
@@ -30,7 +30,7 @@ class Unavailable(Exception):
     """
 
 
-def _run(command: list[str], directory: Path) -> str:
+def run(command: list[str], directory: Path) -> str:
     """
     @return: what a command writes.
 
@@ -83,10 +83,10 @@ def _node(package: str) -> Callable[[Path], str]:
                 if shutil.which(program) is None:
                     raise Unavailable(f"{program} is not installed")
             (directory / "package.json").write_text('{"private": true}')
-            _run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", package], directory)
+            run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", package], directory)
         shutil.copy(_SERVERS / "node_server.js", directory)
         say = 'console.log(require("sockjs/package.json").version, process.version)'
-        found, node = _run(["node", "-e", say], directory).split()
+        found, node = run(["node", "-e", say], directory).split()
         return f"{found}, Node {node.lstrip('v')}"
 
     return install
@@ -96,10 +96,10 @@ def _python(main: str, *more: str) -> Callable[[Path], str]:
     def install(directory: Path) -> str:
         python = directory / "venv" / "bin" / "python"
         if not python.exists():
-            _run([sys.executable, "-m", "venv", "venv"], directory)
-        _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", main, *more], directory)
+            run([sys.executable, "-m", "venv", "venv"], directory)
+        run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", main, *more], directory)
         say = "import sys, importlib.metadata as m; print(', '.join(f'{n} {m.version(n)}' for n in sys.argv[1:]))"
-        return _run([str(python), "-c", say, main, *more], directory).strip().removeprefix(f"{main} ")
+        return run([str(python), "-c", say, main, *more], directory).strip().removeprefix(f"{main} ")
 
     return install
 
@@ -110,10 +110,10 @@ def _go(directory: Path) -> str:
     module = "github.com/igm/sockjs-go/v3"
     shutil.copy(_SERVERS / "go_server.go", directory)
     if not (directory / "go.mod").exists():
-        _run(["go", "mod", "init", "benchmark"], directory)
-    _run(["go", "get", f"{module}@latest"], directory)
-    _run(["go", "build", "-o", "server", "."], directory)
-    return _run(["go", "list", "-m", "-f", "{{.Version}}", module], directory).strip().removeprefix("v")
+        run(["go", "mod", "init", "benchmark"], directory)
+    run(["go", "get", f"{module}@latest"], directory)
+    run(["go", "build", "-o", "server", "."], directory)
+    return run(["go", "list", "-m", "-f", "{{.Version}}", module], directory).strip().removeprefix("v")
 
 
 def _here(*names: str) -> Callable[[Path], str]:
@@ -128,7 +128,7 @@ def _here(*names: str) -> Callable[[Path], str]:
 
 def _uvloop(directory: Path) -> str:
     if not (directory / "uvloop").exists():
-        _run([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(directory), "uvloop"], directory)
+        run([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(directory), "uvloop"], directory)
     return _ourVersion(directory)
 
 
@@ -146,12 +146,13 @@ def _pythonPath(*directories: Path) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([str(ROOT), *map(str, directories)])}
 
 
-def _twistd(prepare: str = "", *flags: str) -> Callable[[Path, int], list[str]]:
+def _twistd(prepare: str = "", *flags: str, settings: Sequence[str] = ()) -> Callable[[Path, int], list[str]]:
     def command(directory: Path, port: int) -> list[str]:
         program = f"{prepare}from twisted.scripts.twistd import run; run()"
-        site = ["--factory", "echo=benchmarks.servers.ours.Echo", "--factory", "fanout=benchmarks.servers.ours.Fanout"]
+        services = {"echo": "Echo", "fanout": "Fanout", "channel": "Listener"}
+        site = [f"--factory={path}=benchmarks.servers.ours.{name}" for path, name in services.items()]
         listen = ["--port", f"tcp:{port}:interface=127.0.0.1"]
-        return [sys.executable, "-c", program, "--nodaemon", "--pidfile=", *flags, "sockjs", *listen, *site]
+        return [sys.executable, "-c", program, "--nodaemon", "--pidfile=", *flags, "sockjs", *listen, *site, *settings]
 
     return command
 
@@ -163,16 +164,24 @@ def _ourVersion(directory: Path) -> str:
     return f"{own}, Twisted {twisted}, Python {sys.version.split()[0]}"
 
 
-def ours(prepare: str = "", *flags: str, name: str = "ours", title: str = "txsockjs") -> Peer:
+def ours(
+    prepare: str = "", *flags: str, name: str = "ours", title: str = "txsockjs", settings: Sequence[str] = ()
+) -> Peer:
     """
     @param prepare: Python to run before C{twistd}.
 
     @param flags: for C{twistd}.
 
+    @param settings: flags for C{twistd sockjs}.
+
     @return: our own server.
     """
     return Peer(
-        name, title, _twistd(prepare, *flags), _ourVersion, environment=lambda directory: _pythonPath(directory)
+        name,
+        title,
+        _twistd(prepare, *flags, settings=settings),
+        _ourVersion,
+        environment=lambda directory: _pythonPath(directory),
     )
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
-__all__ = ["ProcessState", "readProcess"]
+__all__ = ["ProcessState", "readProcess", "total"]
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -43,3 +44,15 @@ def readProcess(pid: int) -> ProcessState:
     with open(f"/proc/{pid}/status") as file:
         rss = re.search(r"^VmRSS:\s*(\d+) kB", file.read(), re.MULTILINE)
     return ProcessState(int(fields[11]) / _TICK, int(fields[12]) / _TICK, int(rss[1]) if rss else 0)
+
+
+def total(states: Iterable[ProcessState]) -> ProcessState:
+    """
+    @return: what several processes have used together.
+    """
+    user, system, rss = 0.0, 0.0, 0
+    for state in states:
+        user += state.user
+        system += state.system
+        rss += state.rss
+    return ProcessState(user, system, rss)

@@ -87,27 +87,31 @@ class Encoding(Protocol):
 
 class _TextDecoder:
     """
-    Any text codec, incrementally.
+    Any text codec, incrementally. Its decoder is made when bytes come: most sessions, and every message that is asked
+    for its text, only ever have C{str}.
     """
 
     __slots__ = ("_decoder", "_name", "pending")
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._decoder = codecs.getincrementaldecoder(name)()
+        self._decoder: codecs.IncrementalDecoder | None = None
         self.pending = False
 
     def decode(self, data: bytes) -> str | None:
+        decoder = self._decoder
+        if decoder is None:
+            decoder = self._decoder = codecs.getincrementaldecoder(self._name)()
         try:
-            text = self._decoder.decode(data)
+            text = decoder.decode(data)
         except UnicodeError as error:  # some codecs raise no more special one
-            self._decoder.reset()
+            decoder.reset()
             self.pending = False
             raise ValueError(
                 f"these bytes are not {self._name} ({error}); write str, or choose the option encoding='latin-1' or "
                 f"encoding='base64' to carry any bytes"
             ) from None
-        self.pending = bool(self._decoder.getstate()[0])
+        self.pending = bool(decoder.getstate()[0])
         return text or None
 
     def encodeText(self, text: str) -> str:

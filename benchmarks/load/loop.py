@@ -15,6 +15,10 @@ from collections.abc import Callable
 __all__ = ["Connection", "Loop"]
 
 _READ_SIZE = 1 << 16
+
+#: epoll waits for whole milliseconds; waits that are shorter than this many seconds are left to select.
+_SHORT = 0.05
+
 _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
 
 
@@ -29,7 +33,13 @@ class Connection:
 
     __slots__ = ("_loop", "_out", "_socket", "closed", "fd", "received")
 
-    def __init__(self, loop: Loop, received: Callable[[bytes], None], closed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        address: tuple[str, int],
+        received: Callable[[bytes], None],
+        closed: Callable[[str], None],
+    ) -> None:
         self._loop = loop
         self.received = received
         self.closed = closed
@@ -38,7 +48,7 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.fd = self._socket.fileno()
         loop.bind(self._socket)
-        self._socket.connect_ex(loop.address)
+        self._socket.connect_ex(address)
         loop.connections[self.fd] = self
         loop.epoll.register(self.fd, _IN)
 
@@ -94,16 +104,13 @@ class Loop:
     """
     All connections.
 
-    @ivar address: where the server is.
-
     @ivar received: how many bytes have come.
     """
 
-    def __init__(self, address: tuple[str, int], sources: int = 1) -> None:
+    def __init__(self, sources: int = 1) -> None:
         """
         @param sources: how many addresses of this host connections come from, in turn. The ports of one can run out.
         """
-        self.address = address
         self.epoll = select.epoll()
         self.connections: dict[int, Connection] = {}
         self.received = 0
@@ -122,8 +129,13 @@ class Loop:
     def turn(self, timeout: float) -> None:
         """
         Wait for something to do, and do it.
+
+        @param timeout: seconds to wait at most.
         """
         connections = self.connections
+        if 0 < timeout < _SHORT:
+            select.select([self.epoll], [], [], timeout)
+            timeout = 0
         for fd, events in self.epoll.poll(timeout):
             connection = connections.get(fd)
             if connection is not None:

@@ -7,17 +7,19 @@ One run: sessions are opened, load is put on them and measured, and what is stil
 
 from __future__ import annotations
 
+import math
 import resource
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from benchmarks.load.loop import Loop
 from benchmarks.load.messages import Errors, Messages, Receiver
+from benchmarks.load.pace import Pace
 from benchmarks.load.sessions import TRANSPORTS, Session
-from benchmarks.procstat import ProcessState, readProcess
+from benchmarks.procstat import ProcessState, readProcess, total
 
 __all__ = ["MODES", "Settings", "quantile", "run"]
 
@@ -29,12 +31,25 @@ _STEP = 0.05
 #: Connections that one address may have opened in a minute, less than there are ports.
 _PORTS = 20_000
 
+#: Seconds that a server may be behind by when messages are sent by the clock.
+_BEHIND = 8.0
+
 
 @dataclass(frozen=True)
 class Settings:
     """
-    What to do. C{rate} is for the mode C{echo}: so many messages a second, whether echoes come or not; with 0, each
-    session keeps C{window} messages on their way.
+    What to do.
+
+    @ivar others: more addresses of the same service, for sessions to take in turn.
+
+    @ivar rate: for the modes C{echo} and C{fanout}: so many messages a second, whether they come or not; with 0, each
+        session, or the one that sends to all, keeps C{window} messages on their way.
+
+    @ivar wait: whether to sleep until the next message is due. Looking all the time is more exact, and takes a core.
+
+    @ivar pid: the server's process.
+
+    @ivar watch: more processes to report on, by a name for each group of them.
     """
 
     url: str
@@ -47,7 +62,10 @@ class Settings:
     duration: float = 5
     warmup: float = 1
     ramp: int = 30
+    wait: bool = False
     pid: int | None = None
+    others: tuple[str, ...] = ()
+    watch: dict[str, list[int]] = field(default_factory=dict)
     sources: int = 1
     open_timeout: float = 10
 
@@ -63,6 +81,7 @@ class _Sample(NamedTuple):
     frames: int
     own: float
     server: ProcessState | None
+    watched: dict[str, ProcessState]
 
 
 def quantile(times: list[tuple[float, int]], part: float) -> float:
@@ -81,6 +100,14 @@ def quantile(times: list[tuple[float, int]], part: float) -> float:
     return times[-1][0]
 
 
+def _service(url: str) -> tuple[tuple[str, int], str]:
+    """
+    @return: the address of a service, and its path.
+    """
+    parts = urlsplit(url)
+    return (parts.hostname or "127.0.0.1", parts.port or 80), parts.path.rstrip("/")
+
+
 class _Run:
     """
     What all modes have in common.
@@ -92,9 +119,8 @@ class _Run:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        parts = urlsplit(settings.url)
-        self.loop = Loop((parts.hostname or "127.0.0.1", parts.port or 80), self._sources())
-        self._prefix = parts.path.rstrip("/")
+        self._services = [_service(url) for url in (settings.url, *settings.others)]
+        self.loop = Loop(self._sources())
         self.errors = Errors()
         self.sessions = [self._session(number) for number in range(settings.conns)]
         self.waiting = self.sessions[::-1]
@@ -103,12 +129,14 @@ class _Run:
         self.loaded = self.measuring = False
         self.latencies: list[tuple[float, int]] = []
         self.last = 0.0
+        self.pace: Pace | None = None
 
     def _sources(self) -> int:
         return max(self.settings.sources, self.settings.conns * 2 // _PORTS + 1)
 
     def _session(self, number: int) -> Session:
-        session: Session = TRANSPORTS[self.settings.transport](number, self.loop, self._prefix, self)
+        address, prefix = self._services[number % len(self._services)]
+        session: Session = TRANSPORTS[self.settings.transport](number, self.loop, address, prefix, self)
         return session
 
     # -- what the sessions tell
@@ -185,10 +213,22 @@ class _Run:
                 elif not session.wasOpen:
                     session.fail("timeout while opening")
 
+    def period(self, senders: int) -> int:
+        """
+        @param senders: how many sessions send.
+
+        @return: how many different messages each needs, so that none that is on its way is like another.
+        """
+        rate = self.settings.rate
+        return math.ceil(rate * _BEHIND / senders) + 16 if rate else 4 * self.settings.window
+
     def start(self) -> None:
         """
         Put the load on.
         """
+        self.last = perf_counter()
+        if self.settings.rate:
+            self.pace = Pace(self.settings.rate, self.last)
 
     def tick(self, now: float) -> None:
         """
@@ -200,11 +240,10 @@ class _Run:
         Let it run for some time.
         """
         end = perf_counter() + seconds
-        timeout = self.timeout
         turn = self.loop.turn
         while (now := perf_counter()) < end:
             self.tick(now)
-            turn(timeout)
+            turn(self.timeout)
             if self.isStuck(now):
                 break
 
@@ -213,7 +252,9 @@ class _Run:
         """
         How long a turn may wait.
         """
-        return _STEP
+        if self.pace is None or not self.loaded:
+            return _STEP
+        return min(_STEP, max(0.0, self.pace.next - perf_counter())) if self.settings.wait else 0.0
 
     def isStuck(self, now: float) -> bool:
         """
@@ -236,7 +277,9 @@ class _Run:
         """
         usage = resource.getrusage(resource.RUSAGE_SELF)
         server = None if self.settings.pid is None else readProcess(self.settings.pid)
-        return _Sample(perf_counter(), self.units, self.messages, self.frames, usage.ru_utime + usage.ru_stime, server)
+        own = usage.ru_utime + usage.ru_stime
+        watched = {name: total(map(readProcess, pids)) for name, pids in self.settings.watch.items()}
+        return _Sample(perf_counter(), self.units, self.messages, self.frames, own, server, watched)
 
     def go(self) -> dict[str, Any]:
         """
@@ -264,6 +307,7 @@ class _Run:
             self.loop.turn(_STEP)
         if not self.isDrained():
             self.errors.missing += 1
+        self.turns(_SETTLE)  # what comes twice may come late
         self.loop.close()
         return self.figures(before, ramped, begin, end)
 
@@ -310,6 +354,9 @@ class _Run:
                 "server_rss_ramped_kb_per_conn": (ramped.server.rss - before.server.rss) / opened,
                 "server_rss_end_kb_per_conn": (end.server.rss - before.server.rss) / opened,
             }
+        if settings.watch:
+            names = settings.watch
+            figures["watched"] = {name: self._watched(name, before, ramped, begin, end) for name in names}
         errors = self.errors
         figures |= {
             "open_failed": errors.openFailed,
@@ -323,6 +370,20 @@ class _Run:
         }
         return figures
 
+    def _watched(self, name: str, before: _Sample, ramped: _Sample, begin: _Sample, end: _Sample) -> dict[str, float]:
+        """
+        @return: what a group of processes has used: for the load, for opening the sessions, and in memory.
+        """
+        used = [sample.watched[name] for sample in (before, ramped, begin, end)]
+        return {
+            "cpu_user_s": used[3].user - used[2].user,
+            "cpu_system_s": used[3].system - used[2].system,
+            "cpu_opening_s": used[1].cpu - used[0].cpu,
+            "rss_start_kb": used[0].rss,
+            "rss_ramped_kb": used[1].rss,
+            "rss_end_kb": used[3].rss,
+        }
+
 
 class _Echo(_Run):
     """
@@ -330,32 +391,19 @@ class _Echo(_Run):
     """
 
     def start(self) -> None:
-        window, rate = self.settings.window, self.settings.rate
-        period = 1 << 12 if rate else 4 * window
+        period = self.period(len(self.sessions))
         for session in self.sessions:
             session.sent = Messages(session.number, self.settings.size, period)
             session.receiver = Receiver(session.sent, self.errors)
-        self._next = self._sent = 0
-        self._since = self.last = perf_counter()
-        if not rate:
+        super().start()
+        if self.pace is None:
             for session in self.sessions:
                 self._top(session)
 
-    @property
-    def timeout(self) -> float:
-        # epoll has no waits of less than a millisecond; between messages that depart by the clock there is less.
-        return 0 if self.settings.rate and self.loaded else _STEP
-
     def tick(self, now: float) -> None:
-        if self.settings.rate and self.loaded:
-            due = int((now - self._since) * self.settings.rate)
-            while self._sent < due:
-                session = self.sessions[self._next]
-                self._next = (self._next + 1) % len(self.sessions)
-                # The time at which it was due, so that what is late because we are late counts as late.
-                departure = self._since + self._sent / self.settings.rate
-                self._sent += 1
-                self._issue(session, departure, 1)
+        if self.pace is not None and self.loaded:
+            for departure in self.pace.due(now):
+                self._issue(self.sessions[self.pace.sent % len(self.sessions)], departure, 1)
 
     def _issue(self, session: Session, now: float, count: int) -> None:
         receiver = session.receiver
@@ -398,53 +446,74 @@ class _Echo(_Run):
 
 class _Fanout(_Run):
     """
-    The first session sends, and all get it. At most C{window} messages are not yet at all their receivers.
+    The first session sends, and all get it: by the clock, or so that at most C{window} messages are not yet at all
+    their receivers.
+
+    What has departed is noted once and not with each receiver: there are thousands of them.
     """
 
     unit = "deliveries"
 
     def start(self) -> None:
-        sent = Messages(0, self.settings.size, 4 * self.settings.window)
+        period = self.period(1)
+        sent = Messages(0, self.settings.size, period)
         self.sessions[0].sent = sent
+        self._departures = [0.0] * period
+        self._departed = self._completed = 0
         self._missing: deque[int] = deque()
-        self._completed = 0
         self._delivered = [0] * len(self.sessions)
         for session in self.sessions:
             session.receiver = Receiver(sent, self.errors)
-        self.last = perf_counter()
+        super().start()
         self._top()
+
+    def tick(self, now: float) -> None:
+        if self.pace is not None and self.loaded:
+            for departure in self.pace.due(now):
+                self._issue(departure, 1)
 
     def _top(self) -> None:
         room = self.settings.window - len(self._missing)
-        if room <= 0 or not self.loaded or not self.sessions[0].isOpen:
+        if self.pace is None and room > 0 and self.loaded:
+            self._issue(perf_counter(), room)
+
+    def _issue(self, now: float, count: int) -> None:
+        sender = self.sessions[0]
+        if not sender.isOpen:
             return
-        now = perf_counter()
-        for session in self.sessions:
-            if session.isOpen and session.receiver is not None:
-                session.receiver.expect(now, room)
-        self._missing.extend([self.open] * room)
-        self.sessions[0].send(room)
+        period = len(self._departures)
+        if len(self._missing) + count > period:
+            sender.fail("the server does not keep up")
+            return
+        for _ in range(count):
+            self._departures[self._departed % period] = now
+            self._departed += 1
+        self._missing.extend([self.open] * count)
+        sender.send(count)
 
     def received(self, session: Session, content: bytes) -> None:
         receiver = session.receiver
         if receiver is None:
             self.errors.corrupt += 1
             return
+        first = self._delivered[session.number]
+        receiver.outstanding = self._departed - first
         count = receiver.take(content)
         now = self.last = perf_counter()
         self.units += count
         self.messages += count
         self.frames += 1
-        departures = receiver.departures(count)
         if self.measuring:
-            self.latencies += [(now - departure, some) for departure, some in departures]
+            departures = self._departures
+            for place in range(first, first + count):
+                self.latencies.append((now - departures[place % len(departures)], 1))
         self._account(session.number, count)
 
     def _account(self, number: int, count: int) -> None:
-        place = self._delivered[number] - self._completed
-        self._delivered[number] += count
+        delivered = self._delivered[number]
+        self._delivered[number] = delivered + count
         missing = self._missing
-        for index in range(place, place + count):
+        for index in range(delivered - self._completed, delivered - self._completed + count):
             missing[index] -= 1
         if missing and not missing[0]:
             while missing and not missing[0]:
@@ -455,11 +524,15 @@ class _Fanout(_Run):
     def ended(self, session: Session, reason: str) -> None:
         super().ended(session, reason)
         if session.receiver is not None:
-            self.errors.missing += session.receiver.outstanding
-            self._account(session.number, session.receiver.outstanding)
+            owed = self._departed - self._delivered[session.number]
+            self.errors.missing += owed
+            self._account(session.number, owed)
 
     def isDrained(self) -> bool:
         return not self._missing
+
+    def figures(self, before: _Sample, ramped: _Sample, begin: _Sample, end: _Sample) -> dict[str, Any]:
+        return super().figures(before, ramped, begin, end) | {"messages_sent": self._departed}
 
 
 class _Idle(_Run):

@@ -50,7 +50,7 @@ class Session:
 
     raw = False
 
-    def __init__(self, number: int, loop: Loop, prefix: str, events: IEvents) -> None:
+    def __init__(self, number: int, loop: Loop, address: tuple[str, int], prefix: str, events: IEvents) -> None:
         self.number = number
         self.isOpen = self.wasOpen = self.isClosing = self.gone = False
         self.since = 0.0
@@ -59,6 +59,7 @@ class Session:
         self.place = 0
         self.frames = 0
         self._loop = loop
+        self._address = address
         self._prefix = prefix
         self._events = events
 
@@ -123,11 +124,11 @@ class WebSocketSession(Session):
         self._rest = b""
         self._fragments = b""
         self._upgraded = False
-        self._connection = Connection(self._loop, self._data, self._lost)
+        self._connection = Connection(self._loop, self._address, self._data, self._lost)
         self._connection.write(
             b"GET %s/websocket HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n"
-            % (path.encode(), self._loop.address[0].encode(), self._loop.address[1], _KEY)
+            % (path.encode(), self._address[0].encode(), self._address[1], _KEY)
         )
 
     def send(self, count: int) -> None:
@@ -251,7 +252,7 @@ class HTTPSession(Session):
         Send the first request.
         """
         self._path = self._prefix + newPath()
-        self._host = f"Host: {self._loop.address[0]}:{self._loop.address[1]}\r\n"
+        self._host = f"Host: {self._address[0]}:{self._address[1]}\r\n"
         self._line = b""
         self._receiving: Connection | None = None
         self._sending: Connection | None = None
@@ -286,7 +287,7 @@ class HTTPSession(Session):
     def _receive(self) -> None:
         if self._receiving is None:
             self._answers = Responses()
-            self._receiving = Connection(self._loop, self._data, self._receivingLost)
+            self._receiving = Connection(self._loop, self._address, self._data, self._receivingLost)
             self._request = (
                 f"POST {self._path}/{self.receivingURL} HTTP/1.1\r\n{self._host}Content-Length: 0\r\n\r\n".encode()
             )
@@ -342,7 +343,7 @@ class HTTPSession(Session):
             return
         if self._sending is None:
             self._sendAnswers = Responses()
-            self._sending = Connection(self._loop, self._sendAnswered, self._sendingLost)
+            self._sending = Connection(self._loop, self._address, self._sendAnswered, self._sendingLost)
             self._sendHead = (
                 f"POST {self._path}/xhr_send HTTP/1.1\r\n{self._host}Content-Type: text/plain\r\nContent-Length: "
             ).encode()

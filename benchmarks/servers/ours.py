@@ -1,7 +1,9 @@
 # Copyright (c) txsockjs contributors. See LICENSE for details.
 
 """
-Our own server, for C{twistd sockjs --factory echo=...Echo --factory fanout=...Fanout}.
+Our own server, for C{twistd sockjs --factory echo=...Echo --factory fanout=...Fanout --factory channel=...Listener}.
+
+L{Fanout} is for one process, and L{Listener} for any number of them.
 """
 
 from __future__ import annotations
@@ -10,11 +12,11 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txsockjs.broadcast import broadcast
+from txsockjs.broadcast import broadcast, publish, subscribe
 from txsockjs.connection import Connection
 from txsockjs.interfaces import ISockJSProtocol
 
-__all__ = ["Echo", "Fanout", "Member"]
+__all__ = ["Echo", "Fanout", "Listener", "Member"]
 
 
 @implementer(ISockJSProtocol)
@@ -59,3 +61,21 @@ class Fanout(Factory):
 
     def __init__(self) -> None:
         self.members: set[Member] = set()
+
+
+@implementer(ISockJSProtocol)
+class Listener(Protocol):
+    """
+    Sends every message to all, in whatever process they are.
+    """
+
+    transport: Connection
+
+    def connectionMade(self) -> None:
+        subscribe(self.transport, "all")
+
+    def messageReceived(self, message: str) -> None:
+        """
+        Send it to all.
+        """
+        publish("all", message)
