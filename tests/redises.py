@@ -4,11 +4,13 @@
 """
 A Redis server in memory, as far as a bus needs one, and the network that leads to it, under a clock that stands still.
 
-It answers the bytes that C{txredisapi} writes with the bytes that a server would send. What is on its way takes
-L{FakeRedis.LATENCY} seconds, and can be lost.
+It answers the bytes that C{txredisapi} writes with the bytes that a server would send. What is on its way takes a
+while, more on some connections than on others, and can be lost.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import hiredis
 from twisted.internet.defer import Deferred, fail
@@ -52,12 +54,19 @@ class FakeConnection:
         self.authorized = redis.password is None
         self.clientGone = self.serverGone = False
         self.inbox = b""
+        self.latency = redis.latency()
+
+    def later(self, function, *args):
+        """
+        Call a function when what is sent now arrives.
+        """
+        return self.redis.clock.callLater(self.latency, function, *args)
 
     # -- the client's end -----------------------------------------------------------------------------------------
 
     def write(self, data):
         if not self.clientGone:
-            self.redis.later(self._toServer, data)
+            self.later(self._toServer, data)
 
     def loseConnection(self):
         self.disconnecting = True
@@ -77,7 +86,7 @@ class FakeConnection:
             return
         self.clientGone = True
         # What was written before is in the system's buffers, and comes first.
-        self.redis.later(self._endOfClient)
+        self.later(self._endOfClient)
         self.redis.clock.callLater(0, self.protocol.connectionLost, Failure(why))
 
     # -- the server's end -----------------------------------------------------------------------------------------
@@ -111,7 +120,7 @@ class FakeConnection:
             self.forget()
 
     def reply(self, data):
-        self.redis.later(self._toClient, data)
+        self.later(self._toClient, data)
 
     def _toClient(self, data):
         if not self.clientGone and not self.serverGone:
@@ -130,10 +139,10 @@ class FakeConnection:
             self.serverGone = True
         if toClient:
             # Everything that is under way was sent earlier, and so arrives before this.
-            self.redis.later(self._brokenAtClient)
+            self.later(self._brokenAtClient)
         else:
             self._brokenAtClient()
-        self.redis.later(self.forget)
+        self.later(self.forget)
 
     def _brokenAtClient(self):
         if not self.clientGone:
@@ -164,7 +173,7 @@ class FakeEndpoint:
             protocol.makeConnection(connection)
             result.callback(protocol)
 
-        call = self.redis.later(connected)
+        call = self.redis.clock.callLater(self.redis.LATENCY, connected)
         result = Deferred(lambda _: call.cancel())
         return result
 
@@ -182,8 +191,10 @@ class FakeRedis:
     """
 
     LATENCY = 0.001
+    """Seconds that something is on its way, times the number of its connection in C{latencies}, again and again."""
 
-    def __init__(self, clock, password=None):
+    def __init__(self, clock, password=None, latencies=(1,)):
+        self.latencies = itertools.cycle(latencies)
         self.clock = clock
         self.password = password
         self.up = True
@@ -192,8 +203,11 @@ class FakeRedis:
         self.connections = {}
         self.commands = []
 
-    def later(self, function, *args):
-        return self.clock.callLater(self.LATENCY, function, *args)
+    def latency(self):
+        """
+        @return: how long something is on its way on the next connection.
+        """
+        return self.LATENCY * next(self.latencies)
 
     def endpoint(self):
         """

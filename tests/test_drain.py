@@ -317,7 +317,7 @@ class SessionTests(DrainCase):
     def test_refused(self):
         """
         New sessions are refused with 503 from the beginning, on every transport and also on a connection that there
-        was before; sessions that there are still take messages, which nobody gets.
+        was before; and so is what comes for sessions that there are, in the end.
         """
         old = self.connect()
         self.assertEqual(old.ask("POST", "/0/s/xhr")().body, b"o\n")
@@ -329,11 +329,12 @@ class SessionTests(DrainCase):
         for path in ("/0/w/websocket", "/websocket"):
             self.assertEqual(self.connect().upgrade(path)().code, 503)
         self.assertEqual(old.ask("GET", "/websocket", UPGRADE)().code, 503)
-        self.assertEqual(old.ask("POST", "/0/s/xhr_send", body=b'["x"]')().code, 204)
+        sent = old.ask("POST", "/0/s/xhr_send", body=b'["x"]')
         self.assertEqual(len(self.apps.built), 1)
         self.assertEqual(self.apps.last.received, [])
         self.assertEqual(self.site.resource.stats.refused["draining"], 13)
         self.clock.advance(10)
+        self.assertEqual(sent().code, 404)
         self.assertEnded()
         self.assertEqual(self.answerTo("POST", "/0/later/xhr").code, 503)
 
@@ -359,22 +360,25 @@ class SessionTests(DrainCase):
     def test_sendToUnknown(self):
         """
         What is sent to a session that is not known here is refused with 503, since another process may know it; for
-        one that was here and is over the answer stays 404.
+        one that is about to end or has ended here it is 404, once it has.
         """
         self.answerTo("POST", "/0/s/xhr")
         self.answerTo("POST", "/0/over/xhr")
         self.apps.last.transport.loseConnection()
         self.answerTo("POST", "/0/over/xhr")
-        sends = (("xhr_send", 204, None), ("jsonp_send", 200, b"ok"))
-        for way, _, _ in sends:
+        sends = ("xhr_send", "jsonp_send")
+        for way in sends:
             self.assertEqual(self.answerTo("POST", f"/0/unknown/{way}", body=b'["x"]').code, 404)
         self.drain()
-        for way, code, body in sends:
+        for way in sends:
             answer = self.answerTo("POST", f"/0/unknown/{way}", body=b'["x"]')
             self.assertEqual((answer.code, answer.header("Retry-After")), (503, "5"), way)
-            self.assertEqual(self.answerTo("POST", f"/0/over/{way}", body=b'["x"]').code, 404, way)
-            answer = self.answerTo("POST", f"/0/s/{way}", body=b'["x"]')
-            self.assertEqual((answer.code, answer.body or None), (code, body), way)
+        paths = [f"/0/{name}/{way}" for name in ("over", "s") for way in sends]
+        later = [self.ask("POST", path, body=b'["x"]') for path in paths]
+        self.assertFalse(any(answer().ended for answer in later))
+        self.answerTo("POST", "/0/s/xhr")
+        self.clock.advance(1)
+        self.assertEqual([answer().code for answer in later], [404] * 4)
         self.assertEqual(self.site.resource.stats.refused["draining"], 2)
 
 
@@ -824,6 +828,28 @@ class HTTP2Tests(DrainCase):
         self.assertIsInstance(self.events[-1], h2.events.ConnectionTerminated)
         self.assertEnded()
         self.assertTrue(self.connection.transport.gone)
+        self.assertFalse(self.connection.transport.aborted)
+
+    def test_onItsWay(self):
+        """
+        A request that is on its way when the last session ends is answered, and then the connection is closed.
+        """
+        self.connection.lose()
+        self.connection = self.connect()
+        self.connection.transport.negotiatedProtocol = b"h2"
+        self.client = h2.connection.H2Connection()
+        self.client.initiate_connection()
+        self.read = 0
+        self.drain()
+        self.assertEnded(False)
+        self.ask("/0/s/xhr")
+        (response,) = (event for event in self.events if isinstance(event, h2.events.ResponseReceived))
+        self.assertIn((b":status", b"503"), response.headers)
+        self.assertEnded(False)
+        self.clock.advance(1)
+        self.talk()
+        self.assertIsInstance(self.events[-1], h2.events.ConnectionTerminated)
+        self.assertEnded()
         self.assertFalse(self.connection.transport.aborted)
 
     def test_unsent(self):

@@ -109,8 +109,8 @@ class CollectorTests(MetricsCase):
         self.assertEqual(self.value("sockjs_sessions_closed_total", service="/", cause="client does not read"), 3)
         self.assertEqual(self.value("sockjs_sessions_closed_total", service="/", cause="closed by the client"), 0)
         self.assertEqual(self.value("sockjs_refused_total", service="/", cause="too many sessions"), 4)
-        self.assertEqual(self.value("sockjs_messages_received_total", service="/"), 5)
-        self.assertEqual(self.value("sockjs_messages_sent_total", service="/"), 6)
+        self.assertEqual(self.value("sockjs_received_messages_total", service="/"), 5)
+        self.assertEqual(self.value("sockjs_sent_messages_total", service="/"), 6)
         self.assertEqual(self.value("sockjs_received_bytes_total", service="/"), 7)
         self.assertEqual(self.value("sockjs_sent_bytes_total", service="/"), 8)
         self.assertEqual(self.value("sockjs_producer_pauses_total", service="/"), 9)
@@ -124,8 +124,8 @@ class CollectorTests(MetricsCase):
         self.use(site)
         connect(site.resource, transport="xhr-polling").send("x")
         self.samples()
-        self.assertEqual(self.value("sockjs_messages_received_total", service="/"), 1)
-        self.assertEqual(self.value("sockjs_messages_sent_total", service="/"), 1)
+        self.assertEqual(self.value("sockjs_received_messages_total", service="/"), 1)
+        self.assertEqual(self.value("sockjs_sent_messages_total", service="/"), 1)
         self.assertGreater(self.value("sockjs_received_bytes_total", service="/"), 0)
 
     def test_waiting(self):
@@ -157,8 +157,8 @@ class CollectorTests(MetricsCase):
             self.resources.append(site.addFactory(Apps(), path))
         self.resources[0].stats.messagesIn = 4
         self.samples()
-        self.assertEqual(self.value("sockjs_messages_received_total", service="/a"), 4)
-        self.assertEqual(self.value("sockjs_messages_received_total", service="/b/c"), 0)
+        self.assertEqual(self.value("sockjs_received_messages_total", service="/a"), 4)
+        self.assertEqual(self.value("sockjs_received_messages_total", service="/b/c"), 0)
 
     def test_mapping(self):
         """
@@ -166,7 +166,7 @@ class CollectorTests(MetricsCase):
         """
         self.use({"/deep/chat": self.service().resource}, process="p1")
         self.samples()
-        self.assertEqual(self.value("sockjs_messages_sent_total", service="/deep/chat", process="p1"), 0)
+        self.assertEqual(self.value("sockjs_sent_messages_total", service="/deep/chat", process="p1"), 0)
 
     def test_draining(self):
         """
@@ -255,7 +255,7 @@ class CollectorTests(MetricsCase):
         self.addCleanup(collector.stop)
         registry.register(collector)
         self.assertEqual(looks, [])
-        self.assertEqual(registry.get_sample_value("sockjs_messages_sent_total", {"service": "/"}), 0)
+        self.assertEqual(registry.get_sample_value("sockjs_sent_messages_total", {"service": "/"}), 0)
         self.assertRaises(ValueError, registry.register, collector)
         self.clock.advance(1)
         self.assertEqual(registry.get_sample_value("sockjs_event_loop_lag_last_seconds"), 0.5)
@@ -320,7 +320,7 @@ class ChannelsTests(MetricsCase):
         self.assertEqual(self.value("sockjs_bus_waiting_bytes"), 13)
         told = [
             *("sent_messages", "sent_bytes", "sent_batches", "received_messages", "received_bytes", "received_batches"),
-            *("duplicates", "malformed", "connects", "disconnects", "failures"),
+            *("duplicates", "malformed", "connects", "disconnects", "connect_failures"),
         ]
         for number, name in enumerate(told, 1):
             self.assertEqual(self.value(f"sockjs_bus_{name}_total"), number)
@@ -391,7 +391,7 @@ class ExpositionTests(MetricsCase):
         answer = self.scrape({"Accept": "application/openmetrics-text; version=1.0.0,text/plain;version=0.0.4;q=0.5"})
         self.assertIn("application/openmetrics-text", answer.header("content-type"))
         names = {family.name for family in openMetrics(answer.body.decode("utf-8"))}
-        self.assertIn("sockjs_messages_sent", names)
+        self.assertIn("sockjs_sent_messages", names)
 
     def test_methods(self):
         """
@@ -456,9 +456,9 @@ THEIRS = """\
 # HELP sockjs_up 1 for a process that answers, else 0.
 # TYPE sockjs_up gauge
 sockjs_up%s 1.0
-# HELP sockjs_messages_sent_total Messages.
-# TYPE sockjs_messages_sent_total counter
-sockjs_messages_sent_total{service="/"} 7.0
+# HELP sockjs_sent_messages_total Messages.
+# TYPE sockjs_sent_messages_total counter
+sockjs_sent_messages_total{service="/"} 7.0
 # HELP app_jobs Jobs.
 # TYPE app_jobs gauge
 app_jobs 3.0
@@ -498,11 +498,11 @@ class MergedTests(MetricsCase):
         self.scraped(THEIRS % "", THEIRS % "")
         for name in ("p1", "p2"):
             self.assertEqual(self.value("sockjs_up", process=name), 1)
-            self.assertEqual(self.value("sockjs_messages_sent_total", service="/", process=name), 7)
+            self.assertEqual(self.value("sockjs_sent_messages_total", service="/", process=name), 7)
             self.assertEqual(self.value("app_jobs", process=name), 3)
         self.assertEqual(len(self.found), 6)
-        self.assertEqual(self.text.count("# HELP sockjs_messages_sent_total"), 1)
-        self.assertEqual(self.text.count("# TYPE sockjs_messages_sent_total"), 1)
+        self.assertEqual(self.text.count("# HELP sockjs_sent_messages_total"), 1)
+        self.assertEqual(self.text.count("# TYPE sockjs_sent_messages_total"), 1)
 
     def test_gone(self):
         """
@@ -568,8 +568,8 @@ class MergedTests(MetricsCase):
         site = self.service()
         self.hang(ExpositionResource(Watched(site, "me", self.clock), self.peers, CollectorRegistry()))
         self.scraped(THEIRS % "", THEIRS % "")
-        self.assertEqual(self.value("sockjs_messages_sent_total", service="/", process="me"), 0)
-        self.assertEqual(self.value("sockjs_messages_sent_total", service="/", process="p2"), 7)
+        self.assertEqual(self.value("sockjs_sent_messages_total", service="/", process="me"), 0)
+        self.assertEqual(self.value("sockjs_sent_messages_total", service="/", process="p2"), 7)
 
 
 class FactsTests(SiteCase):

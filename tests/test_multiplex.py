@@ -18,6 +18,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.test_session import TurnClock
+from txsockjs.broadcast import Channels
 from txsockjs.codec import SOCKJS
 from txsockjs.connection import Connection
 from txsockjs.encoding import lookupEncoding
@@ -26,6 +27,7 @@ from txsockjs.interfaces import IMultiplexTransport, ISockJSProtocol, ISockJSTra
 from txsockjs.multiplex import SockJSMultiplexResource
 from txsockjs.options import Options
 from txsockjs.registry import Registry
+from txsockjs.testing import TRANSPORTS, connect, finish
 
 PEER = IPv4Address("TCP", "192.0.2.1", 50000)
 HOST = IPv4Address("TCP", "127.0.0.1", 8081)
@@ -685,6 +687,33 @@ class MultiplexTests(SynchronousTestCase):
         self.session.received(["msg,red,y", "uns,red"])
         self.assertEqual(protocol.events[:-1], ["made", "x", "y"])
 
+    def test_failsOnWhatHasWaited(self):
+        """
+        A protocol that fails on a message that has waited gets no other, and its pull producer is asked no more.
+        """
+        protocol, producer = self.subscribe(), Producer()
+        protocol.transport.pauseProducing()
+        self.session.received(["msg,red,crash", "msg,red,x"])
+        protocol.transport.registerProducer(producer, False)
+        protocol.transport.resumeProducing()
+        self.assertEqual(self.get(), ["uns,red"])
+        self.assertEqual((protocol.events[:2], len(protocol.events)), (["made", "crash"], 3))
+        self.assertEqual(producer.events, ["stop"])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_closedWhileMessagesWait(self):
+        """
+        What waits for a protocol that has paused is dropped when it closes, even if it resumes and the client leaves in
+        the same turn.
+        """
+        protocol = self.subscribe()
+        protocol.transport.pauseProducing()
+        self.session.received(["msg,red,x"])
+        protocol.transport.loseConnection()
+        protocol.transport.resumeProducing()
+        self.session.received(["uns,red"])
+        self.assertEqual(len(protocol.events), 2)
+
     def test_comma(self):
         """
         A topic whose name has a comma can't be told on the wire, and is refused at once.
@@ -844,3 +873,161 @@ class MultiplexTests(SynchronousTestCase):
         protocol = self.subscribe()
         protocol.transport.write(b"\xff")
         self.assertEqual(self.get(), ["msg,red,/w=="])
+
+
+class TransportTests(SynchronousTestCase):
+    """
+    Multiplexed sessions from end to end, by each transport.
+    """
+
+    def setUp(self):
+        self.clock = Clock()
+        self.resource = SockJSMultiplexResource(reactor=self.clock, drain_timeout=3)
+        self.recorders = Recorders()
+        for topic in ("red", "blue"):
+            self.resource.addFactory(topic, self.recorders)
+        self.addCleanup(finish, self.clock)
+
+    def test_messages(self):
+        """
+        Channels of a session, by whatever transport, get what is theirs and no more, both ways; one leaves, and the
+        other goes on.
+        """
+        for transport in TRANSPORTS:
+            client = connect(self.resource, transport=transport)
+            client.send("sub,red", "sub,blue", "msg,red,1,2", "sub,green")
+            red, blue = self.recorders.made[-2:]
+            blue.transport.write("3,4")
+            red.transport.broadcast("5")
+            blue.transport.loseConnection()
+            self.assertEqual(client.received, ["uns,green", "msg,blue,3,4", "msg,red,5", "uns,blue"], transport)
+            client.send("msg,blue,late", "msg,red,6", "uns,red", "sub,red")
+            self.assertEqual((red.events[:3], len(red.events)), (["made", "1,2", "6"], 4))
+            self.assertEqual(len(blue.events), 2)
+            client.drop()
+            client.advance(6)
+            self.assertEqual(len(self.recorders.made[-1].events), 2)
+
+    def test_slowChannel(self):
+        """
+        A client whose one channel has paused goes on with the other, until too much waits: then what it sends waits in
+        front of the session, or is refused there.
+        """
+        for transport in ("websocket", "xhr-streaming"):
+            client = connect(self.resource, transport=transport)
+            client.send("sub,red", "sub,blue")
+            red, blue = self.recorders.made[-2:]
+            red.transport.pauseProducing()
+            for _ in range(9):
+                client.send("msg,red," + "x" * 120_000, "msg,blue,y")
+            self.assertEqual((len(red.events), blue.events), (1, ["made", *["y"] * 8]))
+            red.transport.resumeProducing()
+            client.flush()
+            self.assertEqual((len(red.events), len(blue.events)), (10, 10))
+            client.drop()
+
+    def test_slowClient(self):
+        """
+        The producers of all channels are paused while the client takes nothing, and resumed when it does.
+        """
+        client = connect(self.resource)
+        client.send("sub,red", "sub,blue")
+        producers = [Producer(), Producer()]
+        for protocol, producer in zip(self.recorders.made, producers, strict=True):
+            protocol.transport.registerProducer(producer, True)
+        client.pauseReading(0)
+        self.recorders.made[0].transport.write("x" * 100_000)
+        client.flush()
+        self.assertEqual([producer.events for producer in producers], [["pause"]] * 2)
+        client.resumeReading()
+        client.flush()
+        self.assertEqual([producer.events for producer in producers], [["pause", "resume"]] * 2)
+
+    def test_overflow(self):
+        """
+        A channel that writes more than may wait ends the session, and with it each of its channels once.
+        """
+        client = connect(self.resource)
+        client.send("sub,red", "sub,blue")
+        client.pauseReading(0)
+        for _ in range(12):
+            self.recorders.made[0].transport.write("x" * 100_000)
+        client.flush()
+        for protocol in self.recorders.made:
+            self.assertEqual([type(event) for event in protocol.events], [str, SessionLost])
+            self.assertEqual(protocol.events[-1].code, 1008)
+
+    def test_drain(self):
+        """
+        A service that is drained sees off clients that poll, however many pull producers their channels have.
+        """
+        client = connect(self.resource, transport="xhr-polling")
+        client.send("sub,red")
+        client.pauseReading(0)
+        producer = Producer()
+        producer.resumeProducing = lambda: self.recorders.made[0].transport.write("x" * 10_000)
+        self.recorders.made[0].transport.registerProducer(producer, False)
+        drained = self.resource.drain()
+        client.advance(4)
+        self.successResultOf(drained)
+        self.assertEqual(producer.events, ["stop"])
+        self.assertEqual(len(self.recorders.made[0].events), 2)
+
+
+class MembershipTests(SynchronousTestCase):
+    """
+    Channels of multiplexed sessions as members of the named channels of L{txsockjs.broadcast}.
+    """
+
+    def setUp(self):
+        self.clock = Clock()
+        self.channels = Channels()
+        self.recorders = Recorders()
+        self.resource = SockJSMultiplexResource(reactor=self.clock)
+        for topic in ("red", "blue"):
+            self.resource.addFactory(topic, self.recorders)
+        self.client = connect(self.resource)
+        self.client.send("sub,red", "sub,blue")
+        self.red, self.blue = self.recorders.made
+        self.channels.subscribe(self.red, "news")
+        self.channels.subscribe(self.blue, "news")
+        self.addCleanup(finish, self.clock)
+
+    def members(self):
+        """
+        @return: the topics of the members.
+        """
+        return sorted(member.topic for member in self.channels.members("news"))
+
+    def test_publish(self):
+        """
+        Each is a member of its own, and gets what is published under its own topic.
+        """
+        self.channels.publish("news", "x,y")
+        self.assertEqual(self.client.received, ["msg,red,x,y", "msg,blue,x,y"])
+
+    def test_end(self):
+        """
+        A channel leaves when it ends by itself, and when its client leaves or subscribes anew; the session's other
+        channels stay.
+        """
+        self.red.transport.loseConnection()
+        self.client.flush()
+        self.assertEqual(self.members(), ["blue"])
+        self.assertFalse(self.channels.subscribe(self.red, "news"))
+        self.client.send("sub,red")
+        self.channels.subscribe(self.recorders.made[-1], "news")
+        self.client.send("sub,blue")
+        self.assertEqual(self.members(), ["red"])
+        self.client.send("uns,red")
+        self.assertEqual(self.channels.channels, ())
+        self.channels.publish("news", "late")
+        self.assertEqual(self.client.received, ["uns,red"])
+
+    def test_endOfTheSession(self):
+        """
+        All channels of a session leave when it ends.
+        """
+        self.client.drop()
+        self.assertEqual(self.channels.channels, ())
+        self.assertEqual(self.channels.gauges().members, 0)

@@ -748,7 +748,7 @@ class OpeningTests(SessionTestCase):
         """
         self.session.send("lost")
         self.session.close(3000, "x")
-        self.assertIsNone(self.session.received(["lost"]))
+        self.assertFalse(self.successResultOf(self.session.received(["lost"])))
         self.assertFalse(self.session.isClosing)
         self.session.abort()
         self.assertTrue(self.session.isClosing)
@@ -1282,14 +1282,14 @@ class SendingTests(SessionTestCase):
 
     def test_nothingAfterClose(self):
         """
-        What is written after a close is dropped, as is what the client sends.
+        What is written after a close is dropped, as is what the client sends, which it is told.
         """
         receiver = self.attach()
         self.session.send("a")
         self.session.close(3000, "Go away!")
         self.session.send("b")
         self.session.sendShared(SharedMessage("c"))
-        self.assertIsNone(self.session.received(["d"]))
+        self.assertFalse(self.successResultOf(self.session.received(["d"])))
         self.turn()
         self.assertEqual(receiver.frames, [b"o", b'a["a"]', GO_AWAY_FRAME])
         self.assertEqual(self.application.messages, [])
@@ -1673,7 +1673,12 @@ class IntakeTests(SessionTestCase):
         """
         fired = []
         for index, deferred in enumerate(deferreds):
-            deferred.addCallback(lambda _, index=index: fired.append(index))
+
+            def told(taken, index=index):
+                fired.append(index)
+                return taken
+
+            deferred.addCallback(told)
         return fired
 
     def test_atOnce(self):
@@ -1692,7 +1697,8 @@ class IntakeTests(SessionTestCase):
         receiver = self.attach()
         self.session.pauseReading()
         self.assertFalse(receiver.reading)
-        fired = self.results(self.session.received(["a", "b"]), self.session.received(["c"]))
+        first = self.session.received(["a", "b"])
+        fired = self.results(first, self.session.received(["c"]))
         self.turn()
         self.assertEqual((self.application.messages, fired), ([], []))
         self.session.resumeReading()
@@ -1700,6 +1706,7 @@ class IntakeTests(SessionTestCase):
         self.assertEqual(self.application.messages, [])
         self.turn()
         self.assertEqual((self.application.messages, fired), (["a", "b", "c"], [0, 1]))
+        self.assertTrue(self.successResultOf(first))
 
     def test_pausedWithinABatch(self):
         """
@@ -1778,12 +1785,31 @@ class IntakeTests(SessionTestCase):
         """
         receiver = self.attach(persistent=True)
         self.session.pauseReading()
-        fired = self.results(self.session.received(["a"]))
+        waiting = self.session.received(["a"])
+        fired = self.results(waiting)
         self.session.close(3000, "Go away!")
         self.session.pauseReading()
         self.assertTrue(receiver.reading)
         self.turn()
         self.assertEqual((self.application.messages, fired), ([], [0]))
+        self.assertFalse(self.successResultOf(waiting))
+
+    def test_closeWithinABatch(self):
+        """
+        Where an application closes at a message, whoever sent that and more is told that not all were taken.
+        """
+        self.attach()
+        self.application.reactions["received"] = lambda: self.session.close(3000, "Go away!")
+        self.assertFalse(self.successResultOf(self.session.received(["a", "b"])))
+        self.assertEqual(self.application.messages, ["a"])
+
+    def test_closeAtTheLast(self):
+        """
+        An application that closes at the last message has taken all.
+        """
+        self.attach()
+        self.application.reactions["received"] = lambda: self.session.close(3000, "Go away!")
+        self.assertIsNone(self.session.received(["a"]))
 
 
 class ProducerTests(SessionTestCase):

@@ -275,13 +275,17 @@ class StartTests(SupervisorCase):
 
     def test_cannotBeSpawned(self) -> None:
         """
-        A command that can't be run is told as well.
+        A command that can't be run is told as well, and nothing is left of the attempt.
         """
+        before = signal.getsignal(signal.SIGHUP)
         said: list[str] = []
         self.patch(starting.CannotStart, "say", lambda error, pid: said.append(str(error)))
         self.reactor.fails = OSError(2, "No such file or directory")
-        self.supervisor.startService()
-        self.addCleanup(self.finish)
+        self.assertRaises(starting.CannotStart, self.supervisor.startService)
+        self.assertFalse(self.supervisor.running)
+        self.assertFalse(os.path.exists(self.supervisor.runDirectory))
+        self.assertIs(signal.getsignal(signal.SIGHUP), before)
+        self.assertEqual((self.reactor.getDelayedCalls(), self.reactor.stops), ([], 0))
         self.assertEqual(said, ["p1: it can't be started: No such file or directory"])
 
     def test_othersFail(self) -> None:

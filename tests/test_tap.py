@@ -240,6 +240,32 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
         for peer in ("", "p2="):
             self.assertIn("it has to say where", self.refused("--metrics", "1", "--metrics-peer", peer))
 
+    def test_bus(self) -> None:
+        """
+        A bus is described by a URL; what is wrong with one is told without showing it, as it may have a password.
+        """
+        self.assertIsNone(parse().bus)
+        for bus in ("memory:", "redis://:x@127.0.0.1:6379/0", "unix:///run/redis.sock?db=1"):
+            self.assertEqual(bus, parse("--bus", bus).bus)
+        for bus, why in (
+            ("", "a bus is memory:, redis://HOST:PORT/DB"),
+            ("kafka://:secret@h", "a bus is memory:, redis://HOST:PORT/DB"),
+            ("redis://:secret@:6379/0", "there is no host"),
+            ("redis://:secret@h:1/x", "should be a number, not 'x'"),
+        ):
+            line = self.refused("--bus", bus)
+            self.assertTrue(line.startswith("--bus: "), line)
+            self.assertIn(why, line)
+            self.assertNotIn("secret", line)
+
+    def test_busUnavailable(self) -> None:
+        """
+        A bus that can't be had, since its files are missing for instance, is one line, too.
+        """
+        options = parse("--bus", "rediss://h/0?ca=/nowhere.pem")
+        error = self.assertRaises(CannotStart, tap.makeService, options)
+        self.assertEqual("sockjs: --bus: ca /nowhere.pem can't be read: No such file or directory", error.code)
+
     def test_factories(self) -> None:
         """
         A name stands for a service at C{/}, or below the prefix before it, with slashes around it or not.
@@ -577,8 +603,8 @@ class ServiceTests(DirectoryMixin, TestCase):
         page, service = urls
         self.assertIn(b"<html", await get(page))
         metrics = (await get(page + "metrics")).decode()
-        self.assertIn('sockjs_messages_sent_total{service="/chat"} 0.0\n', metrics)
-        self.assertIn('sockjs_messages_sent_total{process="other",service="/"} 0.0\n', metrics)
+        self.assertIn('sockjs_sent_messages_total{service="/chat"} 0.0\n', metrics)
+        self.assertIn('sockjs_sent_messages_total{process="other",service="/"} 0.0\n', metrics)
         self.assertIn("process_cpu_seconds_total ", metrics)
         self.assertEqual(b"ok\nthis process: serving\nother: serving\n", await get(page + "health"))
         with self.assertRaisesRegex(AssertionError, "answered 404"):

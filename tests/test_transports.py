@@ -1018,7 +1018,9 @@ class SendTests(SiteCase):
         connection = self.connect()
         connection.ask("POST", "/0/s/xhr_streaming")
         connection.lose()
-        self.assertEqual(self.post("/0/s/xhr_send", "x").code, 404)
+        answer = self.ask("POST", "/0/s/xhr_send", body=b'["x"]')
+        self.clock.advance(1)
+        self.assertEqual(answer().code, 404)
 
     def test_broken(self):
         """
@@ -1095,7 +1097,8 @@ class SendTests(SiteCase):
 
     def test_heldBackUntilTheEnd(self):
         """
-        The answer comes at the latest when the session ends.
+        Where the session ends before the application has taken a message, the answer is that there is no such session.
+        It comes when the client has had a second to hear of the end.
         """
         for end in ("loseConnection", "abortConnection"):
             self.serve()
@@ -1103,8 +1106,10 @@ class SendTests(SiteCase):
             self.apps.last.transport.pauseProducing()
             answer = self.ask("POST", "/0/s/xhr_send", body=b'["x"]')
             getattr(self.apps.last.transport, end)()
-            self.clock.advance(5)
-            self.assertEqual(answer().code, 204)
+            self.answerTo("POST", "/0/s/xhr")
+            self.assertFalse(answer().ended)
+            self.clock.advance(1)
+            self.assertEqual(answer().code, 404)
             self.assertEqual(self.apps.last.received, [])
 
     def test_pausedHalfway(self):
@@ -1129,7 +1134,8 @@ class SendTests(SiteCase):
 
     def test_closeWhileSending(self):
         """
-        An application that closes on a message still lets the client know that it was taken.
+        An application that closes on a message still lets the client know that it was taken, or that others that came
+        with it were not.
         """
 
         class Closing(Recorder):
@@ -1139,9 +1145,46 @@ class SendTests(SiteCase):
 
         self.serve(Apps(Closing))
         self.open()
-        self.assertEqual(self.post("/0/s/xhr_send", "x", "y").code, 204)
+        self.assertEqual(self.post("/0/s/xhr_send", "x").code, 204)
         self.assertEqual(self.apps.last.received, [b"x"])
         self.assertEqual(self.answerTo("POST", "/0/s/xhr").body, b'c[3000,"Go away!"]\n')
+        self.clock.advance(5)
+        self.open()
+        answer = self.ask("POST", "/0/s/xhr_send", body=b'["x","y"]')
+        self.assertEqual(self.answerTo("POST", "/0/s/xhr").body, b'c[3000,"Go away!"]\n')
+        self.clock.advance(1)
+        self.assertEqual(answer().code, 404)
+        self.assertEqual(self.apps.last.received, [b"x"])
+
+    def test_closing(self):
+        """
+        What is sent to a session that is about to end, or just has, is refused in the end, but not before the client
+        has had a second to hear of the end: it must not go for that before it has read what comes before it.
+        """
+        self.serve()
+        self.open()
+        self.apps.last.transport.write(b"last words")
+        self.apps.last.transport.loseConnection()
+        early = self.ask("POST", "/0/s/xhr_send", body=b'["x"]')
+        gone = self.connect()
+        gone.ask("POST", "/0/s/xhr_send", body=b'["x"]')
+        gone.lose()
+        self.clock.advance(3)
+        self.assertEqual(self.answerTo("POST", "/0/s/xhr").body, b'a["last words"]\n')
+        self.assertEqual(self.answerTo("POST", "/0/s/xhr").body, b'c[3000,"Go away!"]\n')
+        self.assertFalse(early().ended)
+        self.clock.advance(1)
+        self.assertEqual(early().code, 404)
+        late = self.ask("POST", "/0/s/xhr_send", body=b'["x"]')
+        self.clock.advance(0.9)
+        self.assertFalse(late().ended)
+        self.clock.advance(0.1)
+        self.assertEqual(late().code, 404)
+        last = self.ask("POST", "/0/s/xhr_send", body=b'["x"]')
+        self.clock.advance(5)
+        self.assertEqual(last().code, 404)
+        self.assertEqual(self.post("/0/s/xhr_send", "x").code, 404)
+        self.assertEqual(self.apps.last.received, [])
 
     def test_crashAtOnce(self):
         """

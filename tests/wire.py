@@ -278,9 +278,10 @@ class HTTPConnection(_Wire):
     One connection to an HTTP server, for one request after the other.
     """
 
-    def __init__(self, reactor, host: str) -> None:
+    def __init__(self, reactor, host: str, responses: type[Response] = Response) -> None:
         super().__init__(reactor)
         self.host = host
+        self._responses = responses
 
     def send(
         self, method: str, path: str, headers: HeaderList = (), body: bytes | None = None, version: str = "1.1"
@@ -312,7 +313,7 @@ class HTTPConnection(_Wire):
             name, value = line.split(":", 1)
             fields.append((name, value.strip()))
         bodyless = method == "HEAD" or status in ("101", "204", "304")
-        return Response(self, version, int(status), Headers(fields), bodyless)
+        return self._responses(self, version, int(status), Headers(fields), bodyless)
 
     async def request(
         self, method: str, path: str, headers: HeaderList = (), body: bytes | None = None, version: str = "1.1"
@@ -331,7 +332,11 @@ class HTTPClient:
     @ivar path: the path of the URL without a slash at the end; it is put before every path that is asked for.
     """
 
-    def __init__(self, reactor, url: str) -> None:
+    def __init__(self, reactor, url: str, responses: type[Response] = Response) -> None:
+        """
+        @param responses: what answers are read with.
+        """
+        self._responses = responses
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"not a URL of a web server: {url!r}")
@@ -351,7 +356,7 @@ class HTTPClient:
         """
         A new connection, on which nothing was sent.
         """
-        factory = Factory.forProtocol(lambda: HTTPConnection(self._reactor, self.host))
+        factory = Factory.forProtocol(lambda: HTTPConnection(self._reactor, self.host, self._responses))
         wire = await self._endpoint.connect(factory).addTimeout(PATIENCE, self._reactor)
         self._wires.append(wire)
         return wire

@@ -381,7 +381,7 @@ class Channels:
 
     def stop(self) -> Deferred[None]:
         """
-        Send what waits for the bus, and leave it. What is published from here on is lost.
+        Send what waits for the bus, and leave it. What is published from here on is lost. A second call ends the wait.
 
         @return: fires when that is done, or has taken too long.
         """

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
@@ -382,12 +381,6 @@ class SockJSMultiplexResource(SockJSResource):
         """
         members = self._multiplex.members.get(checkTopic(name), {})
         broadcast(message, [channel.transport for channel in members])
-
-    def drain(self, timeout: float | None = None) -> Deferred[None]:
-        """
-        See L{SockJSResource.drain}.
-        """
-        return super().drain(timeout).addCallback(lambda _: self._multiplex.turns.finish())
 
     def stop(self) -> None:
         """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from txsockjs.codec import Framing
@@ -19,6 +19,9 @@ from txsockjs.stats import Cause, Gauges, Stats
 from txsockjs.timers import Deadlines, Turns, attempt
 
 __all__ = ["Registry"]
+
+_PARTING = 1.0
+"""Seconds that the close frame has to arrive before whoever sends something is told that there is no such session."""
 
 
 class Registry:
@@ -49,6 +52,7 @@ class Registry:
         self.turns: Turns[Session] = Turns(clock, Session.turn)
         self._named: dict[str, Session] = {}
         self._names: dict[Session, str] = {}
+        self._waiting: dict[Session, list[Deferred[None]]] = {}
         self._live: set[Session] = set()
         self._most = options.max_sessions
         self._mostOfOne = options.max_sessions_per_host
@@ -58,6 +62,7 @@ class Registry:
         self._patience: IDelayedCall | None = None
         # A session that is over is remembered, so that late requests get its close frame and never a fresh session.
         self._over: Deadlines[Session] = Deadlines(clock, options.disconnect_delay, self._forget)
+        self._partings: Deadlines[Session] = Deadlines(clock, _PARTING, self._part)
 
     def __len__(self) -> int:
         """
@@ -106,6 +111,21 @@ class Registry:
         """
         return self._named.get(name)
 
+    def whenParted(self, session: Session) -> Deferred[None]:
+        """
+        @param session: one that is over, or is about to be.
+
+        @return: fires when its client has had the time to hear of the end by its receiver.
+        """
+        if session not in self._names:
+            return succeed(None)
+        waiting = self._waiting.setdefault(session, [])
+        if not waiting and session not in self._live:
+            self._partings.start(session)
+        parted: Deferred[None] = Deferred()
+        waiting.append(parted)
+        return parted
+
     def create(self, framing: Framing, name: str | None = None, transportName: str = "", host: str = "") -> Session:
         """
         @param framing: how its messages become frames.
@@ -138,6 +158,8 @@ class Registry:
             self._leave(networkOf(session.host))
         if session in self._names:
             self._over.start(session)
+        if session in self._waiting:
+            self._partings.start(session)
         if self._drained and not self._live:
             self._finishDraining()
 
@@ -216,3 +238,9 @@ class Registry:
 
     def _forget(self, session: Session) -> None:
         del self._named[self._names.pop(session)]
+        self._partings.cancel(session)
+        self._part(session)
+
+    def _part(self, session: Session) -> None:
+        for parted in self._waiting.pop(session, ()):
+            parted.callback(None)

@@ -148,6 +148,7 @@ class SockJSService(ListeningService):
         directory: str,
         name: str | None = None,
         lifeline: Lifeline | None = None,
+        leaveBus: Callable[[], Deferred[None]] | None = None,
     ) -> None:
         """
         @param reactor: the reactor that will run.
@@ -165,10 +166,15 @@ class SockJSService(ListeningService):
         @param name: what this process is called among those of the service.
 
         @param lifeline: what ties it to a supervisor.
+
+        @param leaveBus: sends what sessions have published with their last words, and leaves the bus; a second call
+            ends the wait for that.
         """
         super().__init__(reactor, site, endpoints, directory)
         self._name = name
         self._lifeline = lifeline
+        self._leaveBus = leaveBus
+        self._leaving = False
         self._site = site
         self._paths = paths
         self._example = example
@@ -207,7 +213,16 @@ class SockJSService(ListeningService):
         stopped = self._site.drain(0 if self._hurried else None, close=self.close)
         # The last words of sessions are written by then, and leave when the reactor comes round to it.
         stopped.addCallback(lambda _: deferLater(self._reactor, 0))
+        if self._leaveBus is not None:
+            stopped.addBoth(self._leave, self._leaveBus)
         return stopped.addBoth(_after, restore)
+
+    def _leave(self, result: Any, leaveBus: Callable[[], Deferred[None]]) -> Deferred[Any]:
+        self._leaving = True
+        left = leaveBus()
+        if self._hurried:
+            leaveBus()
+        return left.addBoth(lambda _: result)
 
     def listens(self, base: str) -> None:
         """
@@ -225,6 +240,8 @@ class SockJSService(ListeningService):
         _log.info("told not to wait for sessions to end")
         self._hurried = True
         self._site.stop()
+        if self._leaving and self._leaveBus is not None:
+            self._leaveBus()
         with suppress(ReactorNotRunning):  # if somebody else had stopped the service, not the reactor
             self._reactor.stop()
 

@@ -28,8 +28,8 @@ The rules:
      that came with it is delivered.
   11. Messages of the client are delivered in the order in which they came. Those that come before the application has
       seen its connection, while it has paused its intake, or while it is just called or writes, wait for it. Those
-      that it has not taken when the session stops being OPEN are dropped, and the intake is not paused any more, so
-      that the end of a connection is seen.
+      that it has not taken when the session stops being OPEN are dropped, which whoever brought them is told, and the
+      intake is not paused any more, so that the end of a connection is seen.
   12. A close waits for the application's producer to finish, but a shutdown stops the producer.
 
 The states::
@@ -50,7 +50,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -305,7 +305,7 @@ class Session:
         self.producerPaused = False
         self._reading = False  # nothing is delivered before the application has seen its connection
         # The last message of each batch has the size of the batch, and the Deferred that tells when it is taken.
-        self._inbox: deque[tuple[str, int, Deferred[None] | None]] = deque()
+        self._inbox: deque[tuple[str, int, Deferred[bool] | None]] = deque()
         self.backlog = 0
 
     def bind(self, application: Application) -> None:
@@ -373,14 +373,15 @@ class Session:
             self._keeper.stalls.cancel(self)
             self.flush()
 
-    def received(self, messages: list[str], size: int = 0) -> Deferred[None] | None:
+    def received(self, messages: list[str], size: int = 0) -> Deferred[bool] | None:
         """
         Messages came from the client.
 
         @param size: the number of bytes that they came in; 0 for messages that are not the client's own.
 
-        @return: L{None} when the application has taken them, or a L{Deferred} that fires with L{None} when it has: it
-            has paused its intake. What comes for a session that is closing has no taker any more and is dropped.
+        @return: L{None} when the application has taken them. Otherwise a L{Deferred}, since it has paused its intake:
+            it fires with L{True} when the application has taken them, and with L{False} when they are dropped, or
+            some of them. What comes for a session that is closing has no taker any more and is dropped at once.
 
         @raise MessageTooLarge: when one of them is, or there are too many; the session is closing.
         """
@@ -395,11 +396,13 @@ class Session:
         stats.messagesIn += len(messages)
         stats.bytesIn += size
         if not isOpen:
-            return None
+            return succeed(False)
         if self._inbox or self._entered or not self._reading:
             return self._keep(messages, size)
         rest = self._deliverNow(messages)
-        taken = self._keep(rest, size) if rest and self.state is _OPEN else None
+        taken = None
+        if rest:
+            taken = self._keep(rest, size) if self.state is _OPEN else succeed(False)
         if self._flushing:
             keeper.turns.add(self)
         else:
@@ -709,11 +712,11 @@ class Session:
             self._entered = self._delivering = False
         return []
 
-    def _keep(self, messages: list[str], size: int) -> Deferred[None]:
+    def _keep(self, messages: list[str], size: int) -> Deferred[bool]:
         """
         Wait with messages until the application takes them.
         """
-        taken: Deferred[None] = Deferred()
+        taken: Deferred[bool] = Deferred()
         self._inbox.extend((message, 0, None) for message in messages[:-1])
         self._inbox.append((messages[-1], size, taken))
         self.backlog += size
@@ -728,11 +731,12 @@ class Session:
         while self._inbox and (self._reading or self.state is not _OPEN):
             message, size, taken = self._inbox.popleft()
             self.backlog -= size
-            if self.state is _OPEN:
+            isTaken = self.state is _OPEN
+            if isTaken:
                 assert self._application is not None
                 self._call(self._application.received, message)
             if taken is not None:
-                taken.callback(None)
+                taken.callback(isTaken)
 
     def _emit(self, frame: bytes) -> None:
         receiver = self._receiver

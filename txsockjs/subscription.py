@@ -211,8 +211,10 @@ class Subscription:
                 self._carrier.leave(self, self._outcome, tell=True)
             return
         self.deliver()
+        if self._over or self._producer is None or self._streaming:
+            return
         # Not while the session closes: what is written then is dropped, and there would be no end of asking.
-        if self._producer is not None and not self._streaming and not (self._carrier.isFull or self._carrier.isClosing):
+        if not (self._carrier.isFull or self._carrier.isClosing):
             self._carrier.turns.add(self)
             self._call(self._producer.resumeProducing)
 

@@ -271,7 +271,8 @@ class Supervisor(ProcessMonitor):
         self._deadlines: dict[str, IDelayedCall] = {}
         self._everUp = False
         self._rolling = self._rollAgain = False
-        self._hurried = False
+        self._hurried = self._isStarting = False
+        self._failed: CannotStart | None = None
         self._restoreHangUp: Callable[[], None] = lambda: None
 
     @property
@@ -286,6 +287,8 @@ class Supervisor(ProcessMonitor):
     def startService(self) -> None:
         """
         Start the first process, and when it is up all others.
+
+        @raise CannotStart: when it is known at once that this can't be done.
         """
         Service.startService(self)
         self.runDirectory = tempfile.mkdtemp(prefix="sockjs-")  # of mode 0700
@@ -297,7 +300,13 @@ class Supervisor(ProcessMonitor):
             names=", ".join(names),
             pid=os.getpid(),
         )
+        self._isStarting = True
         self._add(names[0])
+        self._isStarting = False
+        if self._failed is not None:
+            Service.stopService(self)
+            self._clearUp(None)
+            raise self._failed
 
     def _add(self, name: str) -> None:
         extra = [argument for more in self.extraArguments for argument in more(name, self.runDirectory)]
@@ -318,7 +327,7 @@ class Supervisor(ProcessMonitor):
             self._cancelDeadline(name)
         restore = replaceSignalHandlers(self._reactor, self.hurry)
         stopped = Deferred.fromCoroutine(self._stopInTurn())
-        return stopped.addBoth(self._clearUp, restore)
+        return stopped.addBoth(self._clearUp).addBoth(_after, restore)
 
     async def _stopInTurn(self) -> None:
         for name in self._commands:
@@ -331,8 +340,7 @@ class Supervisor(ProcessMonitor):
                 self.stopProcess(name)
             await ended
 
-    def _clearUp(self, result: object, restore: Callable[[], None]) -> None:
-        restore()
+    def _clearUp(self, result: object) -> None:
         self._restoreHangUp()
         shutil.rmtree(self.runDirectory, ignore_errors=True)
         if isinstance(result, Failure):
@@ -437,9 +445,10 @@ class Supervisor(ProcessMonitor):
         The first process can't serve, and so it would be with the others.
         """
         self.restart[name].cancel()
-        failed = CannotStart(f"{name}: {why}")
-        failed.say(self._pid)
-        endBadly(self._reactor)
+        self._failed = CannotStart(f"{name}: {why}")
+        self._failed.say(self._pid)
+        if not self._isStarting:
+            endBadly(self._reactor)
 
     # -- the rolling restart ------------------------------------------------------------------------------------------
 
@@ -488,6 +497,10 @@ class Supervisor(ProcessMonitor):
         if self._rollAgain:
             self._rollAgain = False
             self.rollingRestart()
+
+
+def _after(result: object, restore: Callable[[], None]) -> None:
+    restore()
 
 
 def _how(reason: Failure) -> str:

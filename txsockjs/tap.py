@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
@@ -23,6 +24,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.static import File
 
 import txsockjs
+from txsockjs.bus import busFromString, parseBus
 from txsockjs.commands import commandsFor, namesOf
 from txsockjs.naming import findFactory
 from txsockjs.options import OPTIONS, OptionInfo
@@ -107,6 +109,7 @@ class Options(usage.Options):
     @ivar ports: descriptions of the endpoints to listen on.
     @ivar metrics: descriptions of the endpoints for those who watch.
     @ivar peers: other processes that are watched as well, as they were named.
+    @ivar bus: the description of what carries published messages between processes, if one was given.
     @ivar static: a directory of files, if one was given.
     @ivar client: the text of the client that is to be served, if a file was given.
     @ivar appDir: where the user's modules are.
@@ -132,6 +135,7 @@ class Options(usage.Options):
         self.ports: list[str] = []
         self.metrics: list[str] = []
         self.peers: list[str] = []
+        self.bus: str | None = None
         self.static: str | None = None
         self.client: bytes | None = None
         self.appDir = self.directory = os.getcwd()
@@ -164,6 +168,18 @@ class Options(usage.Options):
         if not peer.rpartition("=")[2]:
             raise usage.UsageError(f"--metrics-peer {peer}: it has to say where, as in web1=http://10.0.0.2:9100")
         self.peers.append(peer)
+
+    def opt_bus(self, bus: str) -> None:
+        """
+        Where what is published on channels finds the other processes of the service: a Redis server, such as
+        redis://127.0.0.1:6379/0, rediss://host:6380/0 or unix:///run/redis/redis.sock. Needs txsockjs[redis].
+        [default: memory:, within this process]
+        """
+        try:
+            parseBus(bus)
+        except ValueError as error:  # without what was given, which may have a password
+            raise usage.UsageError(f"--bus: {error}") from None
+        self.bus = bus
 
     def opt_factory(self, factory: str) -> None:
         """
@@ -415,6 +431,7 @@ def makeService(options: Options) -> SockJSService | Supervisor | WatchedService
 
     if options.processes is not None:
         return _supervisor(options, reactor)
+    leaveBus = _useBus(options, reactor)  # before the user's code is there, which may publish at once
     endpoints = _endpoints(reactor, "port", options.ports or [DEFAULT_PORT], options.appDir)
     site = _site(options, reactor)
     paths = list(site.paths)
@@ -422,9 +439,29 @@ def makeService(options: Options) -> SockJSService | Supervisor | WatchedService
         paths.insert(0, "/")
     example = options.mounts[0].prefix if options.mounts else site.paths[0]
     name = options.settings.get("process_name")
-    service = SockJSService(reactor, site, endpoints, paths, example, options.appDir, name, Lifeline.find(reactor))
+    lifeline = Lifeline.find(reactor)
+    service = SockJSService(reactor, site, endpoints, paths, example, options.appDir, name, lifeline, leaveBus)
     watching = _watching(options, reactor, site)
     return service if watching is None else WatchedService(service, watching)
+
+
+def _useBus(options: Options, reactor: Any) -> Callable[[], Deferred[None]] | None:
+    """
+    Put the channels of this process onto the bus that C{options} ask for.
+
+    @return: sends what waits for the bus, and leaves it; or L{None} when none is asked for.
+
+    @raise CannotStart: when it can't be had.
+    """
+    if options.bus is None:
+        return None
+    from txsockjs.broadcast import channels
+
+    try:
+        channels.useBus(busFromString(options.bus, reactor))
+    except ValueError as error:
+        raise CannotStart(f"--bus: {error}") from error
+    return channels.stop
 
 
 def _endpoints(

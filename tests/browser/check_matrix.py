@@ -57,7 +57,7 @@ from tests.endurance.clients import runSession
 from tests.processes import ROOT, Child, findProgram, installNodeModules, serverCommand
 from tests.wire import HTTPClient, WebSocketClient
 
-__all__ = ["LoadTests", "OriginTests", "PlaceTests", "SilenceTests"]
+__all__ = ["LARGE", "SERVICES", "LoadTests", "OriginTests", "PlaceMixin", "PlaceTests", "SilenceTests", "few"]
 
 HERE = FilePath(__file__).parent()
 
@@ -342,10 +342,14 @@ async def few(work: Callable[..., Awaitable[None]], things: Iterable[tuple[Any, 
     await together(*(tokens.run(lambda some=some: ensureDeferred(work(*some))) for some in things))
 
 
-class PlaceTests(MatrixMixin, TestCase):
+class PlaceMixin(MatrixMixin):
     """
-    Everything, from pages at each place.
+    What can be done from a page at some place.
+
+    @ivar place: which.
     """
+
+    place: Place
 
     async def check(self, name: str) -> None:
         """
@@ -594,7 +598,11 @@ class PlaceTests(MatrixMixin, TestCase):
         await self.finish(page)
         return (YES, BROKEN) if unseen else YES
 
-    # -- the places ---------------------------------------------------------------------------------------------------
+
+class PlaceTests(PlaceMixin, TestCase):
+    """
+    Everything, from pages at each place.
+    """
 
     async def test_own(self) -> None:
         """

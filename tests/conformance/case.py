@@ -22,6 +22,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import FailTest, TestCase
 from zope.interface import directlyProvides, providedBy
 
+from tests.conformance.cutting import CutResponse
 from tests.wire import Frame, HTTPClient, HTTPConnection, Response, WebSocketClient
 
 __all__ = [
@@ -506,7 +507,7 @@ class ConformanceCase(TestCase):
         Find the server, or start one.
         """
         url = os.environ.get("SOCKJS_URL") or self._demo()
-        self.client = HTTPClient(reactor, url)
+        self.client = HTTPClient(reactor, url, CutResponse if os.environ.get("SOCKJS_PROXIED") else Response)
         self.addCleanup(self.client.close)
 
     def _demo(self) -> str:

@@ -15,20 +15,23 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import textwrap
+from contextlib import closing
 from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import ConnectError
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from tests.processes import ROOT, Child
+from tests.processes import ROOT, Child, findProgram
 from tests.wire import HTTPClient, Response
 
-__all__ = ["ProcessesTests"]
+__all__ = ["PrintedTests", "ProcessesTests", "UnitsTests"]
 
 LOCAL = "tcp:0:interface=127.0.0.1"
 
@@ -80,9 +83,9 @@ async def until(condition, what: str, patience: float = 30.0) -> None:
         await deferLater(reactor, 0.05)
 
 
-class ProcessesTests(TestCase):
+class SupervisorCase(TestCase):
     """
-    A supervisor and its processes.
+    Starts supervisors.
     """
 
     timeout = 120
@@ -112,10 +115,23 @@ class ProcessesTests(TestCase):
         """
         if child.status is None:
             child.signal(signal.SIGTERM)
-            child.signal(signal.SIGINT)
+            await deferLater(reactor, 0.5)
+            child.signal(signal.SIGINT)  # with none left to be polite to
             await child.stop()
         left = [int(pid) for pid in re.findall(r"is up, as process (\d+)", child.text())]
         await until(lambda: not any(map(isAlive, left)), "no process is left behind")
+
+    def pids(self, child: Child) -> dict[str, int]:
+        """
+        @return: the process of each name that came up last.
+        """
+        return {name: int(pid) for name, pid in re.findall(r"(p\d+) is up, as process (\d+)", child.text())}
+
+
+class ProcessesTests(SupervisorCase):
+    """
+    A supervisor and its processes.
+    """
 
     async def start(self, *arguments: str, count: int = 3, runner: str = "twistd") -> Child:
         """
@@ -125,12 +141,6 @@ class ProcessesTests(TestCase):
         child = self.spawn("--processes", str(count), *flags, runner=runner)
         await gatherResults([child.waitFor(rf"p{number} is up") for number in range(1, count + 1)])
         return child
-
-    def pids(self, child: Child) -> dict[str, int]:
-        """
-        @return: the process of each name that came up last.
-        """
-        return {name: int(pid) for name, pid in re.findall(r"(p\d+) is up, as process (\d+)", child.text())}
 
     def client(self, child: Child, name: str) -> HTTPClient:
         """
@@ -164,14 +174,14 @@ class ProcessesTests(TestCase):
 
     async def test_killed(self) -> None:
         """
-        A process that is killed is started again at once. The sessions of the others do not notice.
+        A process that is killed is started again, with a pause since it has not lived for long. The sessions of the
+        others do not notice.
         """
         child = await self.start()
-        await deferLater(reactor, 5)  # what ends sooner than this is given a pause
         streams = [await self.stream(child, name) for name in ("p1", "p2", "p3")]
         before = self.pids(child)
         os.kill(before["p2"], signal.SIGKILL)
-        await child.waitFor(r"p2 has ended: by signal 9 \(SIGKILL\); it is started again in 0 s")
+        await child.waitFor(r"p2 has ended: by signal 9 \(SIGKILL\); it is started again in 1 s")
         await child.waitFor(r"(?s)p2 is up.*p2 is up")
         self.assertIsNotNone(streams[1].wire.lost)
         after = self.pids(child)
@@ -295,20 +305,141 @@ class ProcessesTests(TestCase):
         As a daemon it has a PID file and a log, and takes its signals as ever; sockets are named as the processes are.
         """
         log, pidfile = self.directory / "d.log", self.directory / "d.pid"
-        socket = self.directory / "app.sock"
-        child = self.spawn(
-            "--processes", "2", "--port", f"unix:{socket}", "--factory", "many_app.Echo", runner="daemon"
-        )
+        place = self.directory / "app.sock"
+        child = self.spawn("--processes", "2", "--port", f"unix:{place}", "--factory", "many_app.Echo", runner="daemon")
         self.assertEqual(await child.wait(60), 0)
         await until(lambda: log.exists() and "p2 is up" in log.read_text(), "p2 is up")
         pid = int(pidfile.read_text())
         self.addCleanup(lambda: isAlive(pid) and os.kill(pid, signal.SIGKILL))
-        self.assertTrue(socket.with_name("app-p1.sock").is_socket())
-        self.assertTrue(socket.with_name("app-p2.sock").is_socket())
+        self.assertTrue(place.with_name("app-p1.sock").is_socket())
+        self.assertTrue(place.with_name("app-p2.sock").is_socket())
         os.kill(pid, signal.SIGHUP)
         await until(lambda: "all processes have been restarted" in log.read_text(), "a rolling restart")
         os.kill(pid, signal.SIGTERM)
         await until(lambda: not isAlive(pid), "the end of the daemon")
         self.assertFalse(pidfile.exists())
-        self.assertFalse(socket.with_name("app-p1.sock").exists())
+        self.assertFalse(place.with_name("app-p1.sock").exists())
         self.assertNotIn("Traceback", log.read_text())
+
+
+class PrintedTests(SupervisorCase):
+    """
+    What C{--print-haproxy-config} prints, in a real HAProxy in front of the same processes.
+    """
+
+    async def balance(self, *arguments: str) -> HTTPClient:
+        """
+        Start three processes on Unix sockets, and HAProxy by what is printed for them.
+
+        @return: a client of HAProxy.
+        """
+        haproxy = findProgram("haproxy")
+        flags = ["--processes", "3", "--factory", "echo=many_app.Echo", *arguments]
+        printing = self.spawn(*flags, "--print-haproxy-config")
+        self.assertEqual(await printing.wait(60), 0)
+        child = self.child = self.spawn(*flags)
+        await gatherResults([child.waitFor(rf"p{number} is up") for number in (1, 2, 3)])
+        with closing(socket.create_server(("127.0.0.1", 0))) as server:
+            port = server.getsockname()[1]
+        text = printing.output.decode("ascii")
+        # What needs the superuser, a certificate, or ports that others may have.
+        text = re.sub(
+            r"^    (log|user|group|chroot|stats socket|option httplog|bind) .*\n", "", text, flags=re.MULTILINE
+        )
+        text = text.replace("frontend plain\n", f"frontend plain\n    bind unix@{self.directory}/plain\n")
+        text = text.replace("frontend public\n", f"frontend public\n    bind 127.0.0.1:{port}\n")
+        text = text.replace("127.0.0.1:10000", f"unix@{self.directory}/peer")
+        path = self.directory / "haproxy.cfg"
+        path.write_text(text)
+        balancer = Child.spawn([haproxy, "-db", "-f", str(path)], name="haproxy")
+        self.addCleanup(lambda: Deferred.fromCoroutine(balancer.stop()))
+        client = HTTPClient(reactor, f"http://127.0.0.1:{port}/echo")
+        self.addCleanup(client.close)
+
+        async def serves() -> bool:
+            try:
+                return (await client.request("GET", "/info")).status == 200
+            except ConnectError:
+                return False
+
+        end = reactor.seconds() + 30
+        while not await serves():
+            if balancer.status is not None or reactor.seconds() > end:
+                raise balancer.failure("does not serve")
+            await deferLater(reactor, 0.05)
+        return client
+
+    async def echo(self, client: HTTPClient, name: str, cookie: str | None) -> str | None:
+        """
+        Poll, and send, each by a connection of its own.
+
+        @return: the cookie that was set, if there was one.
+        """
+
+        async def ask(transport: str, body: bytes = b"") -> bytes:
+            nonlocal cookie
+            headers = [] if cookie is None else [("Cookie", cookie)]
+            response = await client.request("POST", f"/0/{name}/{transport}", headers, body)
+            self.assertIn(response.status, (200, 204))
+            cookie = (response.headers.get("Set-Cookie") or "").partition(";")[0] or None
+            return await response.body()
+
+        self.assertEqual(await ask("xhr"), b"o\n")
+        for number in range(5):
+            await ask("xhr_send", b'["%d"]' % number)
+            self.assertEqual(await ask("xhr"), b'a["%d"]\n' % number)
+        return cookie
+
+    async def test_table(self) -> None:
+        """
+        A session stays with its process by its URL.
+        """
+        client = await self.balance("--port", f"unix:{self.directory}/app.sock")
+        cookies = [await self.echo(client, f"s{number}", None) for number in range(6)]
+        self.assertEqual(cookies, [None] * 6)
+
+    async def test_cookie(self) -> None:
+        """
+        A client stays with its process by its cookie. When this process stops, sessions that it has get their close
+        frame, and new ones go to another process, whose name is in the cookie then. All this by the PROXY protocol.
+        """
+        more = ["--cookie-needed", "--disconnect-delay", "20", "--drain-timeout", "20"]
+        client = await self.balance("--port", f"haproxy:unix:{self.directory}/app.sock", *more)
+        cookies = [await self.echo(client, f"s{number}", None) for number in range(6)]
+        self.assertEqual(set(cookies), {f"JSESSIONID=p{number}.dummy" for number in (1, 2, 3)})
+        for sent in ("p2.abc", "p3.dummy"):
+            kept = await self.echo(client, sent.replace(".", ""), f"JSESSIONID={sent}")
+            self.assertEqual(kept, f"JSESSIONID={sent}")
+        gone = await self.echo(client, "gone", "JSESSIONID=p9.abc")
+        old = [("Cookie", "JSESSIONID=p1.old")]
+        self.assertEqual(await (await client.request("POST", "/0/old/xhr", old)).body(), b"o\n")
+        os.kill(self.pids(self.child)["p1"], signal.SIGTERM)
+        await self.child.waitFor("p1: closing [0-9]+ sessions")
+        for pause in (0, 3):  # before and after HAProxy has noticed
+            await deferLater(reactor, pause)
+            moved = await self.echo(client, f"moved{pause}", "JSESSIONID=p1.abc")
+            self.assertRegex(moved, r"^JSESSIONID=p[23]\.abc$")
+        self.assertEqual(await (await client.request("POST", "/0/old/xhr", old)).body(), CLOSING)
+        self.assertRegex(gone, r"^JSESSIONID=p[123]\.abc$")
+
+
+class UnitsTests(TestCase):
+    """
+    The units of systemd among the examples.
+    """
+
+    async def test_verify(self) -> None:
+        """
+        systemd has nothing to say against them.
+        """
+        program = findProgram("systemd-analyze")
+        directory = Path(self.mktemp()).resolve()
+        directory.mkdir()
+        units = ROOT.child("examples").child("deploy").child("systemd")
+        for unit in units.children():
+            # It looks whether the program is there.
+            text = unit.getContent().decode("ascii").replace("/srv/app/venv/bin/twistd", sys.executable)
+            (directory / unit.basename()).write_text(text)
+        names = ["txsockjs.service", "txsockjs@1.service", "txsockjs.target"]
+        child = Child.spawn([program, "verify", *(str(directory / name) for name in names)])
+        self.assertEqual((await child.wait(60), child.text().strip()), (0, ""))

@@ -154,6 +154,8 @@ class PackagingTests(SynchronousTestCase):
         self.assertEqual(modules(self.source), names)
         self.assertIn("txsockjs/demo/static/index.html", names)
         self.assertIn("txsockjs/demo/static/main.js", names)
+        self.assertIn("txsockjs/metrics/static/main.js", names)
+        self.assertIn("txsockjs/static/base.css", names)
         self.assertIn("txsockjs/py.typed", names)
         bin = self.environment()
         run(bin / "pip", "install", "--quiet", wheel)
@@ -167,6 +169,7 @@ class PackagingTests(SynchronousTestCase):
         with tarfile.open(sdist) as archive:
             names = {name.partition("/")[2] for name in archive.getnames()}
         wanted = modules(self.source) | {"LICENSE", "README.rst", "tests/test_examples.py", "docs/conf.py"}
+        wanted.add("examples/deploy/grafana-dashboard.json")
         self.assertEqual(set(), wanted - names)
         bin = self.environment()
         run(bin / "pip", "install", "--quiet", sdist)

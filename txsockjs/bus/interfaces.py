@@ -182,7 +182,7 @@ class IBus(Interface):
 
     def stop() -> Deferred[None]:
         """
-        Send what waits, and end.
+        Send what waits, and end. A second call ends the wait for that.
 
         @return: fires when that is done, or has taken too long.
         """

@@ -67,6 +67,8 @@ class RedisPlace:
 
         @raise ValueError: when it is none of these; the text says why, and does not show a password.
         """
+        if "#" in description:
+            raise ValueError("there is a '#', which has to be written as %23")
         try:
             parts = urlsplit(description)
             port = parts.port
@@ -74,8 +76,6 @@ class RedisPlace:
             raise ValueError(f"that is no URL with a port from 0 to 65535; it should be {_FORMS}") from None
         if parts.scheme not in ("redis", "rediss", "unix"):
             raise ValueError(f"it should be {_FORMS}")
-        if parts.fragment:
-            raise ValueError("there is a '#', which has to be written as %23")
         settings = _settings(parts.query)
         isUnix = parts.scheme == "unix"
         _checkPlace(parts, isUnix)

@@ -191,6 +191,8 @@ class RedisBus:
         See L{IBus.stop}. It takes L{FLUSH_TIMEOUT} and the time to disconnect at most.
         """
         if self._stopped is not None:
+            if not self._stopped.called:
+                self._stopped.callback(None)
             return succeed(None)
         if self._starting is not None and self._starting.active() and self._outgoing.isEmpty:
             self._starting.cancel()

@@ -253,7 +253,7 @@ class ClientSession:
         self._gone: Exception | None = None  # the end of the carrier, which waits for messages to be delivered
         self._deaf = False
         self._quiet = False  # whether the carrier was told to read no more
-        self._untaken: Deferred[None] | None = None  # fires when the last messages that came are taken
+        self._untaken: Deferred[bool] | None = None  # fires when the last messages that came are taken
         self._waiting = 0  # messages that are not taken; those that came at once count until the last one is
 
     def start(self, timeout: float) -> None:
@@ -462,7 +462,7 @@ class ClientSession:
         if self._session.state is State.OPEN:
             self._session.receiverReady(self)
 
-    def _wasTaken(self, result: None, taken: Deferred[None], count: int) -> None:
+    def _wasTaken(self, result: bool, taken: Deferred[bool], count: int) -> None:
         self._waiting -= count
         if self._untaken is taken:
             self._untaken = None

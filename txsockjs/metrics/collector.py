@@ -91,10 +91,10 @@ def _ofServices(services: Mapping[str, SockJSResource]) -> Iterator[Metric]:
     )
     families = {
         "messagesIn": CounterMetricFamily(
-            "sockjs_messages_received", "Messages that came from clients.", labels=["service"]
+            "sockjs_received_messages", "Messages that came from clients.", labels=["service"]
         ),
         "messagesOut": CounterMetricFamily(
-            "sockjs_messages_sent", "Messages that protocols sent, by session.", labels=["service"]
+            "sockjs_sent_messages", "Messages that protocols sent, by session.", labels=["service"]
         ),
         "bytesIn": CounterMetricFamily(
             "sockjs_received_bytes", "What messages came in, with the JSON around them.", labels=["service"]
@@ -146,8 +146,10 @@ def _ofChannels(channels: Channels) -> Iterator[Metric]:
     yield GaugeMetricFamily("sockjs_channels", "Channels that have members in this process.", gauges.channels)
     yield GaugeMetricFamily("sockjs_channel_members", "Members, counted for each channel.", gauges.members)
     yield CounterMetricFamily("sockjs_channel_joins", "How often a connection joined a channel.", counted.joined)
-    yield CounterMetricFamily("sockjs_channel_leaves", "How often one left.", counted.left)
-    yield CounterMetricFamily("sockjs_channel_published_messages", "Messages published here.", counted.published)
+    yield CounterMetricFamily("sockjs_channel_leaves", "How often a connection left a channel.", counted.left)
+    yield CounterMetricFamily(
+        "sockjs_channel_published_messages", "Messages that this process has published.", counted.published
+    )
     yield CounterMetricFamily(
         "sockjs_channel_delivered_messages", "Messages given to members, counted for each.", counted.delivered
     )
@@ -156,8 +158,12 @@ def _ofChannels(channels: Channels) -> Iterator[Metric]:
         "Messages not given to members whose service can't decode them.",
         counted.undeliverable,
     )
-    yield CounterMetricFamily("sockjs_bus_gaps", "How often messages may have been missed.", counted.gaps)
-    yield CounterMetricFamily("sockjs_bus_lost_messages", "Messages that never left this process.", counted.lost)
+    yield CounterMetricFamily(
+        "sockjs_bus_gaps", "How often messages may have been missed since the bus was away.", counted.gaps
+    )
+    yield CounterMetricFamily(
+        "sockjs_bus_lost_messages", "Messages that never left this process since the bus was away.", counted.lost
+    )
     yield from _ofBus(channels.bus)
 
 
@@ -167,25 +173,33 @@ def _ofBus(bus: IBus) -> Iterator[Metric]:
     connected.add_metric([facts.name], facts.connected)
     yield connected
     yield GaugeMetricFamily("sockjs_bus_waiting_messages", "Messages that wait for the bus.", facts.waitingMessages)
-    yield GaugeMetricFamily("sockjs_bus_waiting_bytes", "Their size.", facts.waitingBytes)
+    yield GaugeMetricFamily(
+        "sockjs_bus_waiting_bytes", "The size of messages that wait for the bus.", facts.waitingBytes
+    )
     for name, about, value in (
         ("sent_messages", "Messages that the bus has taken.", stats.messagesOut),
-        ("sent_bytes", "Their size.", stats.bytesOut),
-        ("sent_batches", "In how many pieces they were.", stats.batchesOut),
+        ("sent_bytes", "The size of messages that the bus has taken.", stats.bytesOut),
+        ("sent_batches", "Pieces in which the bus has taken messages.", stats.batchesOut),
         ("received_messages", "Messages that came from the bus.", stats.messagesIn),
-        ("received_bytes", "Their size.", stats.bytesIn),
-        ("received_batches", "In how many pieces they were.", stats.batchesIn),
+        ("received_bytes", "The size of messages that came from the bus.", stats.bytesIn),
+        ("received_batches", "Pieces in which messages came from the bus.", stats.batchesIn),
         ("duplicates", "Pieces that came a second time, and were dropped.", stats.duplicates),
         ("malformed", "Pieces that could not be understood, and were dropped.", stats.malformed),
         ("connects", "How often a connection to the bus was made.", stats.connects),
-        ("disconnects", "How often one was lost.", stats.disconnects),
-        ("failures", "How often none could be made.", stats.failures),
+        ("disconnects", "How often a connection to the bus was lost.", stats.disconnects),
+        ("connect_failures", "How often no connection to the bus could be made.", stats.failures),
     ):
         yield CounterMetricFamily(f"sockjs_bus_{name}", about, value)
     yield _histogram(
-        "sockjs_bus_lag_seconds", "The time from publishing to having it back.", LAG_BOUNDS, stats.lags, stats.lagSum
+        "sockjs_bus_lag_seconds",
+        "The time from publishing on the bus to having it back.",
+        LAG_BOUNDS,
+        stats.lags,
+        stats.lagSum,
     )
-    yield GaugeMetricFamily("sockjs_bus_lag_last_seconds", "The last of these.", stats.lastLag)
+    yield GaugeMetricFamily(
+        "sockjs_bus_lag_last_seconds", "The last time from publishing to having it back.", stats.lastLag
+    )
 
 
 def _histogram(name: str, about: str, bounds: Sequence[float], counts: Sequence[int], total: float) -> Metric:
@@ -206,9 +220,15 @@ def _ofProcess(watched: Watched) -> Iterator[Metric]:
         lag.counts,
         lag.total,
     )
-    yield GaugeMetricFamily("sockjs_event_loop_lag_last_seconds", "The last of these.", lag.last)
-    yield GaugeMetricFamily("sockjs_event_loop_lag_max_seconds", "The greatest of the last minute.", lag.most)
-    yield GaugeMetricFamily("sockjs_up", "1 for a process that answers, else 0.", 1)
-    build = GaugeMetricFamily("sockjs_build_info", "1, with what runs.", labels=["version", "twisted", "python"])
+    yield GaugeMetricFamily(
+        "sockjs_event_loop_lag_last_seconds", "How late the reactor was when last looked at.", lag.last
+    )
+    yield GaugeMetricFamily("sockjs_event_loop_lag_max_seconds", "The greatest lag of the last minute.", lag.most)
+    yield GaugeMetricFamily("sockjs_up", "1 for a process that tells its metrics, else 0.", 1)
+    build = GaugeMetricFamily(
+        "sockjs_build_info",
+        "Always 1; the labels tell the versions of what runs.",
+        labels=["version", "twisted", "python"],
+    )
     build.add_metric([txsockjs.__version__, twisted.__version__, platform.python_version()], 1)
     yield build

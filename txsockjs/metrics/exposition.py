@@ -164,7 +164,7 @@ def _familiesOf(body: bytes, peer: Peer) -> list[Metric]:
 
 
 def _absent(peer: Peer) -> list[Metric]:
-    up = GaugeMetricFamily("sockjs_up", "1 for a process that answers, else 0.", labels=[LABEL])
+    up = GaugeMetricFamily("sockjs_up", "1 for a process that tells its metrics, else 0.", labels=[LABEL])
     for name in peer.known:
         up.add_metric([name], 0)
     return [up]

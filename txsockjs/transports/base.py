@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from twisted.web.http import INTERNAL_SERVER_ERROR, NOT_FOUND, REQUEST_ENTITY_TOO_LARGE, SERVICE_UNAVAILABLE
@@ -275,10 +276,12 @@ class SendLeaf(SessionLeaf):
         session = service.registry.find(name)
         if session is None and service.registry.isDraining:
             return refuse(service, request, DRAINING)  # another process may know it
-        if session is None or session.state is State.CLOSED:
+        if session is None:
             return noSession(request)
         if service.isForeign(request, session):
             return refuseForeigner(service, request)
+        if session.state is State.CLOSED:
+            return self._answerLater(succeed(False), request, session)
         size = sizeOf(request)
         if session.backlog and session.backlog + size > service.options.max_queued_bytes:
             return refuseBacklog(service, request)
@@ -292,15 +295,29 @@ class SendLeaf(SessionLeaf):
             return plainText(request, REQUEST_ENTITY_TOO_LARGE, f"{error}\n")
         if taken is None:
             return self.acknowledge(request)
+        return self._answerLater(taken, request, session)
+
+    def _answerLater(self, taken: Deferred[bool], request: Request, session: Session) -> Answer:
+        """
+        Answer as soon as it is known whether the application takes the messages.
+        """
         gone: list[Failure] = []
         request.notifyFinish().addErrback(gone.append)
-        taken.addCallback(self._finishLater, request, gone)
+        taken.addCallback(self._decided, request, session, gone)
         return NOT_DONE_YET
 
-    def _finishLater(self, taken: None, request: Request, gone: list[Failure]) -> None:
+    def _decided(self, taken: bool, request: Request, session: Session, gone: list[Failure]) -> None:
+        if taken:
+            self._finish(None, request, self.acknowledge, gone)
+            return
+        # The close frame says why, and other messages may come before it. Who was told now might not wait for them.
+        parted = self._service.registry.whenParted(session)
+        parted.addCallback(self._finish, request, noSession, gone)
+
+    def _finish(self, _: None, request: Request, answer: Callable[[Request], Answer], gone: list[Failure]) -> None:
         if gone:
             return
-        body = self.acknowledge(request)
+        body = answer(request)
         if isinstance(body, bytes):
             finishWith(request, body)
 

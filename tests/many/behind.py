@@ -1,0 +1,227 @@
+# Copyright (c) txsockjs contributors. See LICENSE for details.
+
+"""
+What must be true behind each balancer.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import ensureDeferred
+
+from tests.many.balancers import NAMES, Balancer, Process, freePorts, together, workplace
+from tests.many.load import Customer, Load, pause
+from tests.processes import Child
+
+__all__ = ["TRUST", "BehindMixin", "ServingMixin"]
+
+SESSIONS = 2000
+"""How many there are at a time, by all transports."""
+
+ECHOES = 3
+"""How many messages each of them sends."""
+
+STEADY = 240
+"""Clients while processes come and go."""
+
+PATIENCE = 30.0
+"""Seconds until all clients must be back."""
+
+CONFORMANCE = (
+    ("life", "messages", "services"),  # these use the service that goes to all, and would hear each other
+    ("frames", "headers", "iframe", "info", "urls", "websocket", "slow"),
+)
+"""The modules of the conformance suite, which are run at the same time."""
+
+CONFORMANCE_TIME = 200.0
+
+TRUST = ("--trusted-proxies=127.0.0.1", "--proxy-header=x-forwarded-for")
+
+SERVICES = (
+    *TRUST,
+    "--factory=load=tests.many.application.Member",
+    "--factory=steady=tests.many.application.Ticking",
+    "--factory=peer=tests.many.application.Peer",
+)
+
+
+class ServingMixin:
+    """
+    Four processes behind a balancer.
+
+    @cvar balancerType: which.
+    @cvar more: what the processes are given, too.
+    @cvar changes: what is changed in the configuration.
+    @cvar again: how often a client may have to try again before it is back.
+    """
+
+    timeout = 300
+    balancerType: type[Balancer]
+    more: tuple[str, ...] = ()
+    changes: Mapping[str, str] = {}
+    again = 0
+
+    async def balance(self: Any, *arguments: str, changes: Mapping[str, str] | None = None) -> None:
+        """
+        Start processes and the balancer.
+
+        @param arguments: those of the processes; C{BALANCER} in them is its URL with TLS.
+
+        @param changes: what to change in the configuration.
+        """
+        self.journals = workplace(self)
+        environment = {"JOURNAL": str(self.journals)}
+        self.processes = [Process(name, port, environment) for name, port in zip(NAMES, freePorts(4))]
+        ports = [process.port for process in self.processes]
+        self.balancer = self.balancerType(self.makePlace(), ports, changes or self.changes)
+        for process in self.processes:
+            process.arguments = [one.replace("BALANCER", self.balancer.secureURL) for one in (*self.more, *arguments)]
+            self.addCleanup(lambda process=process: ensureDeferred(process.stop()))
+        await together(*(process.start() for process in self.processes))
+        await self.balancer.start(self)
+
+    def makePlace(self: Any) -> Path:
+        """
+        @return: a place for the balancer.
+        """
+        return workplace(self)
+
+    def assertNone(self: Any, faults: list[str]) -> None:
+        """
+        Nothing is wrong.
+        """
+        if faults:
+            more = f"\nand {len(faults) - 20} more" if len(faults) > 20 else ""
+            self.fail("\n".join(faults[:20]) + more)
+
+
+class BehindMixin(ServingMixin):
+    """
+    What must be true of them.
+    """
+
+    async def goAway(self: Any, load: Load, running: Any, journals: Path) -> None:
+        """
+        End everything in good order, after which nothing may be missing.
+        """
+        load.isOver = True
+        last = [customer.life for customer in load.customers if customer.life.end is None]
+        await together(*(process.stop() for process in self.processes), running)
+        bad = [f"{life.way} {life.id} ended with {life.end}" for life in last if life.end.code != 3000]
+        self.assertNone(bad + load.faults() + load.losses(journals, last))
+
+    async def test_conformance(self: Any) -> None:
+        """
+        The conformance suite passes.
+        """
+        await self.balance(*TRUST)
+        await together(*(self.conform(*modules) for modules in CONFORMANCE))
+
+    async def conform(self: Any, *modules: str) -> None:
+        """
+        Run some modules of the suite.
+        """
+        suite = [sys.executable, "-m", "tests.conformance", "--proxied", self.balancer.url]
+        names = [f"tests.conformance.test_{module}" for module in modules]
+        child = Child.spawn([*suite, f"--temp-directory={self.journals / modules[0]}", *names])
+        if await child.wait(CONFORMANCE_TIME):
+            raise child.failure("failed")
+
+    async def test_load(self: Any) -> None:
+        """
+        Two thousand sessions of all transports at a time get every message once and in order.
+        """
+        await self.balance(*SERVICES)
+        load = Load(self.balancer, "load")
+        await load.begin(SESSIONS)
+
+        async def talk(customer: Customer) -> None:
+            for _ in range(ECHOES):
+                await customer.exchange(customer.life)
+
+        await load.each(talk)
+        self.assertNone([text for customer in load.customers for text in customer.failures])
+        self.assertNone([f"{life.way} has ended with {life.end}" for life in load.lives if life.end is not None])
+        self.assertEqual({len(life.echoed) for life in load.lives}, {ECHOES})
+        pids = Counter(life.pid for life in load.lives)
+        self.assertEqual(set(pids), {process.pid for process in self.processes})
+        self.assertGreater(min(pids.values()), SESSIONS / 10, pids)
+        load.isOver = True
+        await self.goAway(load, together(*(customer.run() for customer in load.customers)), self.journals)
+
+    async def test_kill(self: Any) -> None:
+        """
+        When a process is killed, its clients see their sessions end and connect again; no other session is touched.
+        """
+        await self.balance(*SERVICES)
+        load = Load(self.balancer, "steady")
+        await load.begin(STEADY)
+        running = load.run()
+        await pause(2)
+        victim = self.processes[1]
+        pid = victim.pid
+        hit = [customer for customer in load.customers if customer.life.pid == pid]
+        spared = [customer for customer in load.customers if customer.life.pid != pid]
+        self.assertGreater(len(hit), STEADY / 10)
+        await victim.kill()
+        await self.until(lambda: all(len(one.lives) > 1 for one in hit))
+        self.assertNone(load.faults())
+        self.assertNone([f"{one.way} was to end" for one in hit if one.lives[0].end is None])
+        self.assertNone([f"{one.way} ended with {one.lives[0].end}" for one in hit if one.lives[0].end.code == 3000])
+        self.assertNone([f"{one.way} ended with {one.life.end}" for one in spared if one.life.end is not None])
+        self.assertBack(hit)
+        self.assertNotIn(pid, {one.life.pid for one in hit})
+        await victim.start()
+        await pause(2)
+        self.assertNone([f"{one.way} ended with {one.life.end}" for one in load.customers if one.life.end is not None])
+        await self.goAway(load, running, self.journals)
+
+    async def until(self: Any, isSo: Callable[[], bool]) -> None:
+        """
+        Wait until something is so, or until it is clear that it does not become so.
+        """
+        end = reactor.seconds() + PATIENCE
+        while not isSo() and reactor.seconds() < end:
+            await pause(0.1)
+
+    def assertBack(self: Any, customers: list[Customer]) -> None:
+        """
+        Clients are back, by as few attempts as may be.
+        """
+        self.assertNone([f"{one.way} is not back: {one.failures}" for one in customers if len(one.lives) < 2])
+        self.assertNone(
+            [f"{one.way} had to try again: {one.failures}" for one in customers if len(one.failures) > self.again]
+        )
+
+    async def test_rollingRestart(self: Any) -> None:
+        """
+        When all processes are started again, one after the other, every session ends in good order, nothing that was
+        accepted is lost, and every client is back by its first attempt.
+        """
+        await self.balance(*SERVICES)
+        load = Load(self.balancer, "steady")
+        await load.begin(STEADY)
+        running = load.run()
+        await pause(2)
+        first = {process.pid for process in self.processes}
+        await self.restartAll()
+        await self.until(lambda: all(one.life.pid not in first for one in load.customers))
+        ended = [life for life in load.lives if life.end is not None]
+        self.assertNone([f"{life.way} ended with {life.end}" for life in ended if life.end.code != 3000])
+        self.assertBack(load.customers)
+        self.assertNone(load.losses(self.journals, ended))
+        await self.goAway(load, running, self.journals)
+
+    async def restartAll(self: Any) -> None:
+        """
+        Start each process again, one after the other.
+        """
+        for process in self.processes:
+            await process.stop()
+            await process.start()

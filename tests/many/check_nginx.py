@@ -1,0 +1,41 @@
+# -*- test-case-name: tests.many.check_nginx -*-
+# Copyright (c) txsockjs contributors. See LICENSE for details.
+
+"""
+Four processes behind a real nginx, with the configuration that is in C{examples/deploy}.
+
+It needs C{nginx}, so it is no part of the ordinary run.  Start it with::
+
+    python -m twisted.trial tests.many.check_nginx
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import TestCase
+
+from tests.many.balancers import Nginx
+from tests.many.behind import BehindMixin, ServingMixin
+from tests.many.browsing import BrowserMixin
+
+__all__ = ["BaseURLTests", "BrowserTests"]
+
+
+BASE_URL = ("--base-url=BALANCER/{process}/{service}",)
+
+
+class BaseURLTests(BehindMixin, TestCase):
+    """
+    nginx as it comes, with C{base_url}.
+    """
+
+    balancerType = Nginx
+    more = BASE_URL
+
+
+class BrowserTests(BrowserMixin, ServingMixin, TestCase):
+    """
+    The same, for browsers.
+    """
+
+    balancerType = Nginx
+    more = BASE_URL
