@@ -113,12 +113,15 @@ class HAProxyTests(SynchronousTestCase):
 
     def test_table(self) -> None:
         """
-        Where a session is, is remembered for longer than twice the time for which its client may be away.
+        Where a session is, is remembered for as long as an old HAProxy may stay after a reload, and for longer than
+        twice the time for which its client may be away.
         """
-        self.assertIn(" expire 30m ", self.printed())
-        text = self.printed("--disconnect-delay", "1000.5")
-        self.assertIn(" expire 2061s ", text)
-        self.assertIn("which is 1000.5 seconds,", text)
+        text = self.printed()
+        self.assertIn(" expire 30m ", text)
+        self.assertIn(" hard-stop-after 30m\n", text)
+        text = self.printed("--disconnect-delay", "1200.5")
+        self.assertIn(" expire 61m ", text)
+        self.assertIn("which is 1200.5 seconds,", text)
 
     def test_cookie(self) -> None:
         """

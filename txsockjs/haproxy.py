@@ -42,7 +42,7 @@ global
     # The name of this HAProxy among its peers, see there.
     localpeer balancer
     # After a reload the old HAProxy keeps its open connections for as long as this.
-    hard-stop-after 30m
+    hard-stop-after ${old}m
     ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
 
 defaults
@@ -125,7 +125,7 @@ _BY_TABLE = r"""    # /<service>/<server>/<session>/<transport>: the last part b
     # kept while a request of its session is open (track-sc0), and for this long after. More than twice disconnect_delay,
     # which is $disconnect seconds, would do, but what an old HAProxy still has open after a reload does not count: so it is as long
     # as that may stay (hard-stop-after). Of longer ids the first 64 bytes decide.
-    stick-table type string len 64 size 500k expire $expire peers balancers
+    stick-table type string len 64 size 500k expire ${expire}m peers balancers
     http-request track-sc0 path,field(-2,/) if receives
     stick on path,field(-2,/) if receives or sends
     # The table of an old HAProxy is empty once the new one has it. So nothing may come by a connection on which a response
@@ -144,11 +144,11 @@ _BY_COOKIE = r"""    # /<service>/<server>/<session>/<transport>: what brings me
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
+_OLD = 30
+"""Minutes for which an HAProxy stays after a reload, for what it has open."""
+
 _WIDTH = 96
 """Columns of the command at the beginning."""
-
-_REMEMBERED = 1800
-"""Seconds for which the place of a session is remembered, if that is enough."""
 
 _ANY = {None: "127.0.0.1", "": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 """Where to reach what listens everywhere."""
@@ -173,14 +173,15 @@ def configuration(
     addresses = {name: _addressOf(own[0], directory) for name, own in ports.items()}
     place = placeOf(next(iter(ports.values()))[0])
     byCookie = bool(options.cookie_needed)
-    away = math.ceil(2 * options.disconnect_delay)
+    expiry = max(_OLD, math.ceil(options.disconnect_delay / 20))
     return Template(_TEXT).substitute(
         head=_head(given, list(addresses.values())),
         sticking=_BY_COOKIE_BRIEFLY if byCookie else _BY_TABLE_BRIEFLY,
         silence=_silence(options),
         forwarding=_forwarding(options, place),
+        old=_OLD,
         stickiness=Template(_BY_COOKIE if byCookie else _BY_TABLE).substitute(
-            expire="30m" if away < _REMEMBERED else f"{away + 60}s", disconnect=f"{options.disconnect_delay:g}"
+            expire=expiry, disconnect=f"{options.disconnect_delay:g}"
         ),
         servers=_servers(addresses, place, byCookie),
         first=next(iter(addresses)),

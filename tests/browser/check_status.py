@@ -76,6 +76,8 @@ class StatusCase(TestCase):
 
     options: tuple[str, ...] = ()
 
+    timeout = RUN_TIMEOUT
+
     async def setUp(self) -> None:
         self.browser = findProgram(os.environ.get("CHROMIUM", "chromium"))
         self.modules = await installNodeModules(HERE)
@@ -235,7 +237,7 @@ class ManyTests(StatusCase):
         transports = ["websocket", "websocket", "websocket", "xhr-streaming", "xhr-polling"]
         for number in range(120):
             reactor.callLater(
-                random.uniform(0, 80),
+                random.uniform(0, 70),
                 lambda number: ensureDeferred(self.talk(urls[number % 3], transports[number % 5])),
                 number,
             )
@@ -245,7 +247,7 @@ class ManyTests(StatusCase):
         Each process has its row. One that does not answer is gone, and why; when it answers again it is back. Those
         that drain say so.
         """
-        busy = self.picture("status", height=1420)
+        busy = self.picture("status", height=1290)
         if busy:
             await self.talkAll()
         child = self.start(
@@ -264,7 +266,7 @@ class ManyTests(StatusCase):
         )
         await self.server.waitFor("p3 is up")
         [url] = [(await self.server.waitFor(r"p1: serving (http://\S+)/echo\b")).group(1)]
-        await child.waitFor("one may sleep")
+        await child.waitFor("one may sleep", RUN_TIMEOUT)
         sleeper = next(row["pid"] for row in await self.facts() if row["process"] == "p2")
         os.kill(sleeper, signal.SIGSTOP)
         await child.waitFor("it may wake up")
@@ -276,12 +278,11 @@ class ManyTests(StatusCase):
         self.server.signal(signal.SIGTERM)
         well, asleep, draining = (await self.finish(child))["read"]
         self.assertEqual((well["state"], well["status"]), ("open", "All 3 processes serve."))
-        self.assertEqual([row[:3] for row in well["rows"]][1:], [["p2", "serving", "0"], ["p3", "serving", "0"]])
-        self.assertEqual(well["rows"][0][:2], ["p1", "serving"])
+        self.assertEqual([row[:2] for row in well["rows"]], [[name, "serving"] for name in ("p1", "p2", "p3")])
         self.assertEqual(well["sum"][:2], ["All", "3 of 3 serve"])
         self.assertEqual((asleep["state"], asleep["status"]), ("warned", "2 of 3 processes serve; gone: p2."))
         self.assertRegex(" ".join(asleep["rows"][1]), r"^p2 gone no answer in 2 seconds, for \d+ s$")
-        self.assertEqual(draining["rows"][0][:3], ["p1", "draining", "1"])
+        self.assertEqual(draining["rows"][0][:2], ["p1", "draining"])
         self.assertIn("draining: p1", draining["status"])
 
 

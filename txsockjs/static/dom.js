@@ -50,7 +50,7 @@ export function milliseconds(value) {
 }
 
 export function bytes(value) {
-  if (value < 1000) return `${value} B`;
+  if (value < 1000) return `${number(value)} B`;
   if (value < 1e6) return `${number(value / 1e3)} kB`;
   if (value < 1e9) return `${number(value / 1e6)} MB`;
   return `${number(value / 1e9)} GB`;

@@ -5,7 +5,7 @@ import { drawing, element } from "./dom.js";
 import { at, ceiling, frame, label, line } from "./plot.js";
 import { SPAN } from "./history.js";
 
-const LEFT = 56;
+const LETTER = 7; // the width of a letter of the scale, at most
 const GAP = 6; // seconds without a number, after which a line ends
 const SPANS = [60, 120, SPAN]; // seconds that are shown, as long as there are no more
 const NAMED = 5; // series that are named above a chart; the others are in the table
@@ -65,7 +65,7 @@ export function createChart(place, { title, about = "", kind = "lines", seriesOf
 
   let points = [];
   let series = [];
-  let area = frame(svg, LEFT);
+  let area = frame(svg);
   let span = SPANS[0];
   let cursor = null; // the time that is looked at; none for now
 
@@ -112,7 +112,8 @@ export function createChart(place, { title, about = "", kind = "lines", seriesOf
         const name = dashed ? "curve dashed" : "curve";
         if (way.length > 1) return drawing("path", { class: name, "data-color": color, d: `M${way.join("L")}` });
         const [only] = run;
-        return drawing("circle", { class: "dot", "data-color": color, cx: x(points[only].time), cy: y(values[only]), r: 2 });
+        const [cx, cy] = [x(points[only].time), y(values[only])];
+        return drawing("circle", { class: "dot", "data-color": color, cx, cy, r: 2 });
       })
     );
   }
@@ -138,13 +139,14 @@ export function createChart(place, { title, about = "", kind = "lines", seriesOf
 
   function redraw() {
     if (!points.length) return;
-    area = frame(svg, LEFT);
     span = spanOf(points);
     const top = most();
+    const marks = [0, 0.5, 1].map((share) => format(top * share));
+    area = frame(svg, LETTER * Math.max(...marks.map((mark) => mark.length)) + 12);
     const y = (value) => area.bottom - ((area.bottom - area.top) * value) / top;
-    const scale = [0, 0.5, 1].flatMap((share) => [
-      line(area, y(top * share), share ? "grid" : "axis"),
-      label(area.left - 8, y(top * share) + 4, format(top * share)),
+    const scale = marks.flatMap((mark, index) => [
+      line(area, y((top * index) / 2), index ? "grid" : "axis"),
+      label(area.left - 8, y((top * index) / 2) + 4, mark),
     ]);
     const words = [
       label(area.left, area.bottom + 17, `${span / 60} min ago`, "start"),
@@ -161,7 +163,8 @@ export function createChart(place, { title, about = "", kind = "lines", seriesOf
       const value = values.at(-1);
       return `${name} ${value === null || value === undefined ? "not known" : format(value)}`;
     });
-    svg.setAttribute("aria-label", `${title}, now: ${said.join(", ") || "nothing"}. The highest mark is ${format(top)}.`);
+    const all = said.join(", ") || "nothing";
+    svg.setAttribute("aria-label", `${title}, now: ${all}. The highest mark is ${format(top)}.`);
   }
 
   function look(time) {

@@ -18,7 +18,8 @@ export function isThere(row) {
 
 // The services of a process as one.
 export function sumOf(row) {
-  const sum = { sessions: {}, closed: {}, refused: {}, opened: {}, queuedBytes: 0, queuedMessages: 0, blocked: 0, paused: 0 };
+  const counts = { sessions: {}, closed: {}, refused: {}, opened: {} };
+  const sum = { ...counts, queuedBytes: 0, queuedMessages: 0, blocked: 0, paused: 0 };
   for (const key of COUNTERS) sum[key] = 0;
   for (const service of row.services || []) {
     for (const key of ["sessions", "closed", "refused", "opened"]) add(sum[key], service[key]);

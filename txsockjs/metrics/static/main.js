@@ -117,8 +117,8 @@ function showTiles(rows, point) {
   tile("sessions", number(sum(point.sessions)), `${number(counted("opened"))} were opened`);
   tile("in", rate(point.rates.in), `${bytesRate(point.rates.bytesIn)}; ${number(total("messages_in"))} in all`);
   tile("out", rate(point.rates.out), `${bytesRate(point.rates.bytesOut)}; ${number(total("messages_out"))} in all`);
-  const waiting = `${count(point.queuedMessages, "message")}; ${number(point.blocked)} blocked, ${number(point.paused)} paused`;
-  tile("queued", bytes(point.queuedBytes), waiting);
+  const slow = `${number(point.blocked)} blocked, ${number(point.paused)} paused`;
+  tile("queued", bytes(point.queuedBytes), `${count(point.queuedMessages, "message")}; ${slow}`);
   const lateness = Math.max(0, ...lags.map((one) => one.lag));
   tile("lag", lag(lateness), worst ? `at most ${lag(worst.mostLag)} in the last minute` : "");
   tile("cpu", share(point.rates.cpu), `of ${count(there.length, "process", "processes")}`);
@@ -167,9 +167,11 @@ function summary(rows) {
   if (draining.length) notes.push(`draining: ${namesOf(draining)}`);
   if (gone.length) notes.push(`gone: ${namesOf(gone)}`);
   const serving = of("serving").length;
-  if (!notes.length) return { state: "open", text: rows.length === 1 ? "It serves." : `All ${rows.length} processes serve.`, more: "" };
+  if (!notes.length) {
+    return { state: "open", text: rows.length === 1 ? "It serves." : `All ${rows.length} processes serve.` };
+  }
   const text = rows.length === 1 ? "It does not serve" : `${serving} of ${rows.length} processes serve`;
-  return { state: serving ? "warned" : "closed", text: `${text}; ${notes.join("; ")}.`, more: "" };
+  return { state: serving ? "warned" : "closed", text: `${text}; ${notes.join("; ")}.` };
 }
 
 let shown = "";

@@ -135,7 +135,8 @@ export function showSums(rows) {
   byId("services").replaceChildren(
     ...Array.from(servicesOf(there), ([path, sum]) => {
       const row = element("tr");
-      row.append(header(element("code", "", path)), cell(number(sum.sessions)), cell(number(sum.in)), cell(number(sum.out)));
+      const figures = [sum.sessions, sum.in, sum.out].map((value) => cell(number(value)));
+      row.append(header(element("code", "", path)), ...figures);
       return row;
     })
   );
