@@ -37,7 +37,7 @@ FEW = 60
 STEADY = 240
 """Clients while processes come and go."""
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds until all clients must be back."""
 
 PUBLISHED = 5
