@@ -18,7 +18,8 @@ Further arguments of the first form go to trial, and test modules among them rep
     python -m tests.conformance http://127.0.0.1:8081 --until-failure tests.conformance.test_life
 
 A proxy in front of the server, such as HAProxy or nginx, puts chunks together as it likes. With C{--proxied} before the
-URL, or C{SOCKJS_PROXIED=1}, the tests do not look at chunks, but cut frames out of what comes.
+URL, or C{SOCKJS_PROXIED=1}, the tests do not look at chunks, but cut frames out of what comes, and a
+cookie may begin with the name of a process.
 
 Without C{SOCKJS_URL} every test starts the demo of txsockjs in its own process on a free port of the loopback
 interface, with nothing but real sockets between the two, and an error that the server logs fails the test.

@@ -7,6 +7,7 @@ Caching, CORS and cookies.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -247,7 +248,10 @@ class CookieTests(ConformanceCase):
             asked = [*headers, ("Content-Type", "text/plain")] if body else headers
             response = await self.client.request(method, f"{base}{session.path}/{name}", asked, body)
             self.assertIn(response.status, (200, 204), name)
-            found.append((f"{method} {name}", response.headers.all("Set-Cookie")))
+            cookies = response.headers.all("Set-Cookie")
+            if self.isProxied:  # a process may put its name in front, for a balancer
+                cookies = [re.sub(r"^JSESSIONID=[\w-]+\.", "JSESSIONID=", cookie) for cookie in cookies]
+            found.append((f"{method} {name}", cookies))
         return found
 
     async def test_dummy(self) -> None:

@@ -41,7 +41,7 @@ _OURS = {f"our {name}": name for name in ("websocket", "xhr-streaming", "xhr-pol
 WAYS = ("websocket", *_HTTP, "websocket-raw", *_OURS)
 """Every transport by a raw client, and some by txsockjs.client, which comes by TLS."""
 
-CONFIRM = 20.0
+CONFIRM = 60.0
 """Seconds until a session must have opened."""
 
 
