@@ -73,7 +73,8 @@ class Costs:
 
     @ivar publish: of a process that publishes a message of one of its sessions.
 
-    @ivar hear: of a process to get a message from the bus, and to deliver it to one session.
+    @ivar hear: of a process to get a message from the bus, and to deliver it to one session, when it comes alone;
+        C{hearBusy} when many come at a time.
 
     @ivar relay: of Redis for a message, and C{relayEach} for each process that it goes to.
 
@@ -90,6 +91,7 @@ class Costs:
     balanced: float
     publish: float
     hear: float
+    hearBusy: float
     relay: float
     relayEach: float
     kB: float
@@ -122,6 +124,7 @@ def costs(data: dict[str, Any]) -> Costs:
     """
     behind = [row for row in data["fanout"]["haproxy"].values() if row is not None]
     onBus = [row for row in data["bus"] if row["bus"] == "redis" and row["asked_messages_per_s"]]
+    busy = [row for row in data["bus"] if row["bus"] == "redis" and not row["asked_messages_per_s"]]
     publish, hear = _line(onBus, lambda row: row["servers"]["cost"] * row["sessions"])
     relay, relayEach = _line(onBus, lambda row: row["redis"]["cost"] * row["sessions"])
     bytesIn, bytesOut = onBus[-1]["bus_bytes_in"], onBus[-1]["bus_bytes_out"]
@@ -132,6 +135,7 @@ def costs(data: dict[str, Any]) -> Costs:
         balanced=max(row["haproxy"]["cost"] for row in behind),
         publish=publish,
         hear=hear,
+        hearBusy=busy[-1]["servers"]["cost"],
         relay=relay,
         relayEach=relayEach,
         kB=data["idle"]["kB"],
@@ -267,7 +271,9 @@ def assumptions(data: dict[str, Any]) -> list[str]:
         f"To publish takes {number(cost.publish)} µs, and each process that hears of it by the bus {number(cost.hear)} "
         f"µs more; Redis takes {number(cost.relay)} µs and {number(cost.relayEach)} µs for each such process. A "
         f"message is {number(cost.bytesIn)} bytes on its way to Redis and {number(cost.bytesOut)} on its way to each "
-        f"process. "
+        f"process. This is what messages cost that come alone, at {number(data['bus_rate'])} a second. Where they come "
+        f"many at a time, all of that is {number(cost.hearBusy)} µs for each process: the table has rather too much "
+        f"than too little of it. "
         f"Only processes with members of a channel hear its messages.",
         "Redis uses one core: where the table says more, channels have to be divided among several.",
         f"To open a session takes {number(cost.opening)} µs in a process and {number(cost.openingBalanced)} µs in "

@@ -31,7 +31,7 @@ from benchmarks.fleet import Plan, Traffic, versions
 from benchmarks.load.pace import Pace
 from benchmarks.load.run import Settings, run
 from benchmarks.million import Costs, Scenario, assumptions, costs, estimate
-from benchmarks.peers import Unavailable
+from benchmarks.peers import ROOT, Unavailable
 from benchmarks.procstat import readProcess, total
 from benchmarks.servers.ours import Fanout, Listener
 from txsockjs.broadcast import broadcast
@@ -370,6 +370,7 @@ COSTS = Costs(
     balanced=8.0,
     publish=50.0,
     hear=20.0,
+    hearBusy=4.0,
     relay=5.0,
     relayEach=2.0,
     kB=6.0,
@@ -493,6 +494,7 @@ class ReportTests(SynchronousTestCase):
         self.assertAlmostEqual(8.0, found.balanced)
         # A message costs 30 with one process, and 60 with four.
         self.assertAlmostEqual(10.0, found.hear)
+        self.assertAlmostEqual(2.0, found.hearBusy)
         self.assertAlmostEqual(20.0, found.publish)
         self.assertEqual((100.0, 200.0), (found.bytesIn, found.bytesOut))
         self.assertAlmostEqual(250.0, found.kBEach)
@@ -554,6 +556,14 @@ class ReportTests(SynchronousTestCase):
             data = {name: value for name, value in _data().items() if name != missing}
             self.assertRaises(ValueError, manyreport.write, data, directory)
         self.assertFalse(directory.exists())
+
+    def test_documentationIsCurrent(self) -> None:
+        """
+        What the documentation says of a million comes from the figures that it shows.
+        """
+        docs = ROOT / "docs" / "_static" / "benchmarks"
+        text = manyreport.millionRST(manyreport.read(docs / "many.json"))
+        self.assertEqual(text, (docs / "many-million.rst").read_text("utf-8"))
 
     def test_idle(self) -> None:
         """

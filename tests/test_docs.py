@@ -22,6 +22,7 @@ from tests.support import UPGRADE, Apps, SiteCase, TextEcho
 from txsockjs.factory import SockJSMultiFactory
 from txsockjs.options import OPTIONS, OptionInfo
 from txsockjs.stats import Cause, Gauges, Stats
+from txsockjs.tap import Options as Flags
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -107,6 +108,20 @@ class SecurityTests(SynchronousTestCase):
         """
         self.assertEqual(set(re.findall(r"Cause\.([A-Z_]+)", page("security"))), set(Cause.__members__))
         self.assertLessEqual(set(re.findall(r"Cause\.([A-Z_]+)", page("watching"))), set(Cause.__members__))
+
+
+class FlagTests(SynchronousTestCase):
+    """
+    The page on C{twistd sockjs}.
+    """
+
+    def test_flags(self) -> None:
+        """
+        Each flag that is no option of services is explained, and there are no others.
+        """
+        own = {flag.rstrip("=") for flag in Flags().longOpt} - {option.name.replace("_", "-") for option in OPTIONS}
+        told = re.findall(r"^``--([a-z-]+)(?: .*)?``$", page("twistd"), re.MULTILINE)
+        self.assertEqual(sorted(told), sorted(own - {"help", "version"}))
 
 
 class StatusTests(SynchronousTestCase):

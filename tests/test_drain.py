@@ -777,6 +777,65 @@ class FactoryTests(DrainCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
+class NoticeTests(DrainCase):
+    """
+    The time for balancers.
+    """
+
+    def start(self):
+        """
+        Open a port.
+        """
+        self.life = []
+        self.apps.startFactory = lambda: self.life.append("start")
+        self.apps.stopFactory = lambda: self.life.append("stop")
+        self.site.doStart()
+
+    def close(self):
+        self.life.append("close")
+        self.site.doStop()
+
+    def test_notice(self):
+        """
+        With C{drain_notice} the port stays open for so long at the least, and whoever comes is refused.
+        """
+        for sessions in (0, 1):
+            self.make(drain_notice=3)
+            self.start()
+            idle = self.connect()
+            self.assertEqual(idle.ask("GET", "/info")().code, 200)
+            if sessions:
+                self.answerTo("POST", "/0/s/xhr")
+            self.site.drain(close=self.close).addCallback(self.ended.append)
+            self.clock.advance(1)
+            if sessions:
+                self.assertEqual(self.answerTo("POST", "/0/s/xhr").body, CLOSING.encode() + b"\n")
+            self.clock.advance(1.9)
+            self.assertEqual(self.life, ["start"])
+            self.assertEqual([self.answerTo("GET", "/info").code, idle.ask("GET", "/info")().code], [503, 503])
+            self.assertEnded(False)
+            self.clock.advance(0.1)
+            self.assertEqual(self.life, ["start", "close", "stop"])
+            self.assertEnded()
+            self.assertTrue(idle.transport.gone)
+
+    def test_noticeIsCut(self):
+        """
+        It is no longer than the time for the whole, and ends with C{stop}.
+        """
+        for timeout, end in ((2, lambda: self.clock.advance(2)), (10, self.hurry), (0, lambda: None)):
+            self.make(drain_notice=30)
+            self.start()
+            self.site.drain(timeout, close=self.close).addCallback(self.ended.append)
+            self.assertEnded(not timeout)
+            end()
+            self.assertEnded()
+            self.assertEqual([call for call in self.clock.getDelayedCalls() if call.getTime() > 60], [])
+
+    def hurry(self):
+        self.site.stop()
+
+
 @skipIf(h2 is None, "h2 is not there")
 class HTTP2Tests(DrainCase):
     """

@@ -226,6 +226,8 @@ class TextTests(SynchronousTestCase):
         for path in PAGES:
             for block in blocks(path, "console"):
                 for line in block.text.replace("\\\n", "").splitlines():
+                    if "sockjs" not in line:
+                        continue
                     words = shlex.split(line)
                     if "txsockjs" in words:
                         self.checkConsole(words[words.index("txsockjs") + 1 :])

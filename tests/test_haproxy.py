@@ -113,12 +113,15 @@ class HAProxyTests(SynchronousTestCase):
 
     def test_table(self) -> None:
         """
-        Where a session is, is remembered for longer than twice the time for which its client may be away.
+        Where a session is, is remembered for as long as an old HAProxy may stay after a reload, and for longer than
+        twice the time for which its client may be away.
         """
-        self.assertIn(" expire 30s ", self.printed())
-        text = self.printed("--disconnect-delay", "60.5")
-        self.assertIn(" expire 141s ", text)
-        self.assertIn("disconnect_delay, which is 60.5 seconds.", text)
+        text = self.printed()
+        self.assertIn(" expire 30m ", text)
+        self.assertIn(" hard-stop-after 30m\n", text)
+        text = self.printed("--disconnect-delay", "1200.5")
+        self.assertIn(" expire 61m ", text)
+        self.assertIn("which is 1200.5 seconds,", text)
 
     def test_cookie(self) -> None:
         """

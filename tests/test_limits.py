@@ -426,3 +426,4 @@ class SocketTests(TestCase):
             self.assertEqual(response.status, 404)
         finally:
             await client.close()
+            await site.drain(0.1)  # our ends of the client's connections are closed by then

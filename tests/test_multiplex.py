@@ -836,6 +836,21 @@ class MultiplexTests(SynchronousTestCase):
         self.session.receiverBlocked(self.receiver)
         self.assertEqual((first.events, second.events), (["pause", "resume"], []))
 
+    def test_nestedPause(self):
+        """
+        A producer that fills the session as soon as it is resumed is paused again; the one that was to be resumed after
+        it stays paused, and is not told so twice.
+        """
+        red, blue = self.subscribe("red"), self.subscribe("blue")
+        first, second = Producer(), Producer()
+        first.resumeProducing = lambda: (first.events.append("resume"), self.session.receiverBlocked(self.receiver))
+        red.transport.registerProducer(first, True)
+        blue.transport.registerProducer(second, True)
+        self.clock.advance(0)
+        self.session.receiverBlocked(self.receiver)
+        self.session.receiverReady(self.receiver)
+        self.assertEqual((first.events, second.events), (["pause", "resume", "pause"], ["pause"]))
+
     def test_nothingIsLeft(self):
         """
         A channel that is over is held by nothing.

@@ -101,6 +101,7 @@ class DefaultTests(OptionsCase):
         self.assertEqual(options.max_sessions_per_host, 0)
         self.assertEqual((options.ping_interval, options.pong_timeout), (25, 20))
         self.assertEqual(options.request_timeout, 30)
+        self.assertEqual(options.drain_notice, 0)
         self.assertEqual((options.drain_timeout, options.drain_code, options.drain_reason), (10, 3000, "Go away!"))
         self.assertIs(options.bind_sessions, False)
         self.assertIsNone(options.trusted_proxies)
@@ -166,7 +167,7 @@ class ValueTests(OptionsCase):
         """
         Times are numbers of seconds; some have a meaning for 0, the others refuse it.
         """
-        free = ("heartbeat_delay", "write_timeout", "ping_interval", "drain_timeout")
+        free = ("heartbeat_delay", "write_timeout", "ping_interval", "drain_timeout", "drain_notice")
         positive = ("disconnect_delay", "close_timeout", "authorize_timeout", "pong_timeout", "request_timeout")
         for name in free:
             self.assertTakes(name, (0, 0), (0.5, 0.5), (3, 3))
@@ -644,6 +645,7 @@ class FromStringsTests(OptionsCase):
             ("pong_timeout", "7", 7.0),
             ("request_timeout", "7.5", 7.5),
             ("drain_timeout", "0", 0.0),
+            ("drain_notice", "3", 3.0),
             ("drain_code", "4001", 4001),
             ("drain_reason", "Back soon, in a minute", "Back soon, in a minute"),
             ("drain_reason", "", ""),
@@ -698,6 +700,7 @@ class FromStringsTests(OptionsCase):
             ("pong_timeout", "must be a number", ["", "0", "x"]),
             ("request_timeout", "must be a number", ["", "0", "x"]),
             ("drain_timeout", "must be a number", ["", "-1", "inf"]),
+            ("drain_notice", "must be a number", ["", "-1", "inf"]),
             ("drain_code", "must be 1000, or 3000 to 4999", ["1001", "5000", "0"]),
             ("drain_code", "must be a whole number", ["", "3e3"]),
             ("drain_reason", "must be a text of at most 123 bytes", ["x" * 124]),

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from txsockjs import starting
-from txsockjs.supervisor import START_TIMEOUT, Supervised, Supervisor
+from txsockjs.supervisor import NOTICE_TIME, START_TIMEOUT, Supervised, Supervisor
 
 
 class Process:
@@ -490,7 +490,8 @@ class RollingTests(SupervisorCase):
 
     def test_inTurn(self) -> None:
         """
-        One process is told to end, and when it is gone started again; when it is up it is the next one's turn.
+        One process is told to end, and when it is gone started again; when it is up, and balancers have had some time
+        to notice, it is the next one's turn.
         """
         self.start()
         old = list(self.reactor.started)
@@ -503,6 +504,9 @@ class RollingTests(SupervisorCase):
                 self.assertEqual(len(self.reactor.started), 4 + number)
                 self.reactor.advance(30)
                 self.reactor.started[-1].comeUp()
+                self.reactor.advance(NOTICE_TIME - 0.1)
+                self.assertEqual(sum(bool(each.signals) for each in old), number + 1)
+                self.reactor.advance(0.1)
         self.assertEqual(self.names(), ["p1", "p2", "p3"])
         self.assertEqual(self.lines(events), [])
         self.assertEqual(self.lines(events, LogLevel.info)[-1], "all processes have been restarted")
@@ -532,6 +536,7 @@ class RollingTests(SupervisorCase):
             self.supervisor.rollingRestart()
             old[0].die()
             self.reactor.started[-1].comeUp()
+            self.reactor.advance(NOTICE_TIME)
             old[1].die()
             self.reactor.started[-1].say("sockjs: a mistake\n", 2)
             self.reactor.started[-1].die(1)
@@ -569,6 +574,7 @@ class RollingTests(SupervisorCase):
             (process,) = (each for each in self.reactor.alive().values() if each.signals)
             process.die()
             self.reactor.started[-1].comeUp()
+            self.reactor.advance(NOTICE_TIME)
         self.assertEqual([each.signals for each in self.reactor.alive().values()], [[]] * 3)
         self.assertEqual(len(self.reactor.started), 9)
 
@@ -583,6 +589,7 @@ class RollingTests(SupervisorCase):
         self.supervisor.rollingRestart()
         self.assertIn("p1", self.names())
         self.reactor.started[-1].comeUp()
+        self.reactor.advance(NOTICE_TIME)
         self.assertEqual(self.reactor.alive()["p2"].signals, ["TERM"])
         self.reactor.advance(2)
         self.assertEqual(len(self.reactor.started), 5)
@@ -599,6 +606,22 @@ class RollingTests(SupervisorCase):
             self.assertEqual(self.reactor.alive()[name].signals, ["TERM"])
             self.reactor.alive()[name].die()
         self.assertEqual((ended, len(self.reactor.started)), ([None], 3))
+
+    def test_stopBetween(self) -> None:
+        """
+        So does one between two processes, and nothing waits for balancers any more.
+        """
+        self.start()
+        self.supervisor.rollingRestart()
+        self.reactor.alive()["p1"].die()
+        self.reactor.started[-1].comeUp()
+        ended: list[None] = []
+        self.supervisor.stopService().addCallback(ended.append)
+        for name in ("p1", "p2", "p3"):
+            self.assertEqual(self.reactor.alive()[name].signals, ["TERM"])
+            self.reactor.alive()[name].die()
+        self.assertEqual((ended, len(self.reactor.started)), ([None], 4))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_tooEarly(self) -> None:
         """

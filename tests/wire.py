@@ -136,6 +136,13 @@ class _Wire(Protocol):
                 raise Cut(f"{self.lost.value!r}, with {bytes(self._buffer[:200])!r} unread")
             await self._change(patience)
 
+    @property
+    def unread(self) -> bool:
+        """
+        Whether something has come that was not read.
+        """
+        return bool(self._buffer)
+
     def _take(self, size: int) -> bytes:
         data = bytes(self._buffer[:size])
         del self._buffer[:size]
@@ -344,13 +351,20 @@ class HTTPClient:
         self.host = parts.netloc.rpartition("@")[2]
         self.path = parts.path.rstrip("/")
         secure = parts.scheme == "https"
-        self._endpoint = TCP4ClientEndpoint(reactor, parts.hostname, parts.port or (443 if secure else 80))
+        self._address = parts.hostname, parts.port or (443 if secure else 80)
+        self._endpoint = TCP4ClientEndpoint(reactor, *self._address)
         if secure:
             # Imported here so that plain HTTP needs no OpenSSL.
             from twisted.internet.ssl import optionsForClientTLS
 
             self._endpoint = wrapClientTLS(optionsForClientTLS(parts.hostname), self._endpoint)
         self._wires: list[_Wire] = []
+
+    def comeFrom(self, address: str) -> None:
+        """
+        Connect from some address, without TLS.
+        """
+        self._endpoint = TCP4ClientEndpoint(self._reactor, *self._address, bindAddress=(address, 0))
 
     async def connect(self) -> HTTPConnection:
         """

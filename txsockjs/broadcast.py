@@ -337,7 +337,7 @@ class Channels:
         delivered = 0
         for encoding, group in list(channel.groups.items()):
             if encoding is None:
-                delivered += _writeAll(channel, group, last, "write", message)
+                delivered += _writeAll(channel, group, last, message)
                 continue
             if not group:
                 continue  # they have left while others got it
@@ -353,7 +353,7 @@ class Channels:
                 )
                 continue
             if text is not None:
-                delivered += _writeAll(channel, group, last, "writeShared", SharedMessage(text))
+                delivered += _writeAll(channel, group, last, SharedMessage(text))
         self.stats.delivered += delivered
 
     # -- the bus --------------------------------------------------------------------------------------------------
@@ -409,19 +409,23 @@ class Channels:
             attempt(listener, gap)
 
 
-def _writeAll(channel: _Channel, group: dict[Any, int], last: int, method: str, message: object) -> int:
+def _writeAll(channel: _Channel, group: dict[Any, int], last: int, message: bytes | str | SharedMessage) -> int:
     """
     Write a message to the members of one group that joined up to number C{last}.
 
     @return: how many there were.
     """
+    isShared = isinstance(message, SharedMessage)
     written = 0
     departures = channel.departures
     for member, number in list(group.items()):
         if number > last or (channel.departures != departures and group.get(member) != number):
             continue
         try:
-            getattr(member, method)(message)
+            if isShared:
+                member.writeShared(message)
+            else:
+                member.write(message)
         except Exception:  # that is no matter of the others, nor of whoever publishes
             _log.failure("a message can't be written to {member}", member=member)
         else:

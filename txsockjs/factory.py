@@ -176,6 +176,7 @@ class _ServiceSite(Site):
         self._closers: list[Callable[[], object]] = []
         self._closing: set[Deferred[Any]] = set()  # ports that are being closed
         self._cutCall: IDelayedCall | None = None
+        self._noticeCall: IDelayedCall | None = None
         self._stopAfterDrain = False
         self._outcome = ""
 
@@ -334,8 +335,8 @@ class _ServiceSite(Site):
     def drain(self, timeout: float | None = None, close: Callable[[], object] | None = None) -> Deferred[None]:
         """
         Leave in an orderly way. New sessions are refused with 503 from now on, and so is C{/info}. Every session gets
-        its queued messages and a close frame. When all have ended, ports and connections are closed, each connection
-        as soon as everything is sent.
+        its queued messages and a close frame. When all have ended, and C{drain_notice} is over, ports and connections
+        are closed, each connection as soon as everything is sent.
 
         Do not stop listening before: a site whose last port was closed has closed its sessions at once.
 
@@ -343,7 +344,8 @@ class _ServiceSite(Site):
             default. 0 means not to wait.
 
         @param close: closes the ports of this site, and returns a C{Deferred} where that takes time. It is called when
-            no session is left. Until then clients fetch what is left for them by new connections too.
+            no session is left, and C{drain_notice} is over. Until then clients fetch what is left for them by new
+            connections too.
 
         @return: fires with L{None} when all sessions, ports and connections are gone. While a drain is under way,
             another one has the same end.
@@ -364,6 +366,7 @@ class _ServiceSite(Site):
             patience = max([resource.options.drain_timeout for resource in resources], default=0.0)
         else:
             patience = timeout
+        notice = min(patience, max([resource.options.drain_notice for resource in resources], default=0.0))
         if resources:
             _log.info(
                 "closing {sessions} sessions, which have {patience} seconds to end",
@@ -372,7 +375,12 @@ class _ServiceSite(Site):
             )
         self._outcome = "all sessions have ended"
         self._cutCall = self.reactor.callLater(patience, self._losePatience)
-        gatherResults([resource.drain(timeout) for resource in resources]).addCallback(self._leave)
+        ends = [resource.drain(timeout) for resource in resources]
+        if notice:
+            noticed: Deferred[None] = Deferred()
+            self._noticeCall = self.reactor.callLater(notice, noticed.callback, None)
+            ends.append(noticed)
+        gatherResults(ends).addCallback(self._leave)
         if not patience:
             self.stop()
 
@@ -429,9 +437,10 @@ class _ServiceSite(Site):
         if self._services:
             _log.info("{outcome}", outcome=self._outcome)
         self._leaving = False
-        if self._cutCall is not None and self._cutCall.active():
-            self._cutCall.cancel()
-        self._cutCall = None
+        for call in (self._cutCall, self._noticeCall):
+            if call is not None and call.active():
+                call.cancel()
+        self._cutCall = self._noticeCall = None
         self._closePorts()  # unless they are closed already
         drains, self._drains = self._drains, []
         if self._stopAfterDrain:

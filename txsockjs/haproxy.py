@@ -42,7 +42,7 @@ global
     # The name of this HAProxy among its peers, see there.
     localpeer balancer
     # After a reload the old HAProxy keeps its open connections for as long as this.
-    hard-stop-after 1h
+    hard-stop-after ${old}m
     ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
 
 defaults
@@ -122,11 +122,16 @@ _BY_TABLE = r"""    # /<service>/<server>/<session>/<transport>: the last part b
     acl receives path_reg /[^/.]+/[^/.]+/(xhr|xhr_streaming|eventsource|htmlfile|jsonp)$$
     acl sends path_reg /[^/.]+/[^/.]+/(xhr_send|jsonp_send)$$
     # An entry of the table is about 200 bytes; there has to be room for every session that is not a WebSocket. One is
-    # kept while a request of its session is open (track-sc0) and for this long after: it has to be more than twice
-    # disconnect_delay, which is $disconnect seconds. Of longer ids the first 64 bytes decide.
-    stick-table type string len 64 size 100k expire ${expire}s peers balancers
+    # kept while a request of its session is open (track-sc0), and for this long after. More than twice disconnect_delay,
+    # which is $disconnect seconds, would do, but what an old HAProxy still has open after a reload does not count: so it is as long
+    # as that may stay (hard-stop-after). Of longer ids the first 64 bytes decide.
+    stick-table type string len 64 size 500k expire ${expire}m peers balancers
     http-request track-sc0 path,field(-2,/) if receives
     stick on path,field(-2,/) if receives or sends
+    # The table of an old HAProxy is empty once the new one has it. So nothing may come by a connection on which a response
+    # lasts beyond a reload, once that ends; other responses say so themselves.
+    http-request set-var(txn.streams) bool(true) if { path_end /xhr_streaming /eventsource /htmlfile }
+    http-response set-header Connection close if { var(txn.streams) -m bool }
 """
 
 _BY_COOKIE_BRIEFLY = r"""# - A session that is not a WebSocket is many requests, which have to reach the process that has the session. The cookie
@@ -138,6 +143,9 @@ _BY_COOKIE = r"""    # /<service>/<server>/<session>/<transport>: what brings me
 """
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+_OLD = 30
+"""Minutes for which an HAProxy stays after a reload, for what it has open."""
 
 _WIDTH = 96
 """Columns of the command at the beginning."""
@@ -165,12 +173,13 @@ def configuration(
     addresses = {name: _addressOf(own[0], directory) for name, own in ports.items()}
     place = placeOf(next(iter(ports.values()))[0])
     byCookie = bool(options.cookie_needed)
-    expiry = math.ceil(2 * options.disconnect_delay) + 20
+    expiry = max(_OLD, math.ceil(options.disconnect_delay / 20))
     return Template(_TEXT).substitute(
         head=_head(given, list(addresses.values())),
         sticking=_BY_COOKIE_BRIEFLY if byCookie else _BY_TABLE_BRIEFLY,
         silence=_silence(options),
         forwarding=_forwarding(options, place),
+        old=_OLD,
         stickiness=Template(_BY_COOKIE if byCookie else _BY_TABLE).substitute(
             expire=expiry, disconnect=f"{options.disconnect_delay:g}"
         ),

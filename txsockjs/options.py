@@ -388,6 +388,14 @@ class Options:
         checkSeconds,
         readNumber,
     )
+    drain_notice: float = option(
+        0.0,
+        "seconds",
+        "how long an orderly stop keeps ports open at the least, though no session may be left, so that a balancer "
+        "notices by /health and sends nothing any more before they are closed; never longer than drain_timeout",
+        checkSeconds,
+        readNumber,
+    )
     drain_code: int = option(
         3000, "close code", "what sessions are closed with when the service stops", checkCloseCode, readInteger
     )

@@ -25,10 +25,11 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.runner.procmon import ProcessMonitor
@@ -37,12 +38,16 @@ from txsockjs.lifeline import HEARING, HURRY, READY, TELLING, VARIABLE
 from txsockjs.signals import replaceSignalHandlers
 from txsockjs.starting import CannotStart, endBadly
 
-__all__ = ["Supervised", "Supervisor"]
+__all__ = ["NOTICE_TIME", "START_TIMEOUT", "Supervised", "Supervisor"]
 
 _log = Logger(namespace="txsockjs")
 
 START_TIMEOUT = 60.0
 """Seconds that a process may take from its start until it serves."""
+
+NOTICE_TIME = 2.0
+"""Seconds that a rolling restart leaves to balancers, which ask for C{/health} about each second, to notice that a
+process serves again, before the next one leaves."""
 
 _SLACK = 5
 """Seconds that a process may take to end beyond those in which it sees off its sessions."""
@@ -271,6 +276,7 @@ class Supervisor(ProcessMonitor):
         self._deadlines: dict[str, IDelayedCall] = {}
         self._everUp = False
         self._rolling = self._rollAgain = False
+        self._pausing: Deferred[None] | None = None
         self._hurried = self._isStarting = False
         self._failed: CannotStart | None = None
         self._restoreHangUp: Callable[[], None] = lambda: None
@@ -325,6 +331,8 @@ class Supervisor(ProcessMonitor):
                 restart.cancel()
         for name in list(self._deadlines):
             self._cancelDeadline(name)
+        if self._pausing is not None:
+            self._pausing.cancel()
         restore = replaceSignalHandlers(self._reactor, self.hurry)
         stopped = Deferred.fromCoroutine(self._stopInTurn())
         return stopped.addBoth(self._clearUp).addBoth(_after, restore)
@@ -482,7 +490,16 @@ class Supervisor(ProcessMonitor):
                 if self.running:
                     _log.error("{name} does not come up; the processes after it are not restarted", name=name)
                 return
+            await self._pause()
+            if not self.running:
+                return
         _log.info("all processes have been restarted")
+
+    async def _pause(self) -> None:
+        self._pausing = deferLater(self.clock, NOTICE_TIME)
+        with suppress(CancelledError):
+            await self._pausing
+        self._pausing = None
 
     async def _startNow(self, name: str) -> bool:
         restart = self.restart.get(name)

@@ -90,6 +90,8 @@ class Process:
 
     @ivar name: its name.
     @ivar port: its port.
+    @ivar arguments: of its command.
+    @ivar wrapping: what stands before the description of its port.
     @ivar child: it.
     """
 
@@ -97,6 +99,7 @@ class Process:
         self.name = name
         self.port = port
         self.arguments: Sequence[str] = ()
+        self.wrapping = ""
         self._environment = environment
         self.child: Child
 
@@ -113,6 +116,7 @@ class Process:
         """
         path = os.pathsep.join(part for part in (ROOT.path, os.environ.get("PYTHONPATH")) if part)
         command = serverCommand(f"--process-name={self.name}", *self.arguments, port=self.port)
+        command = [self.wrapping + part if part.startswith("tcp:") else part for part in command]
         self.child = Child.spawn(command, environment={**self._environment, "PYTHONPATH": path}, name=self.name)
         await self.child.waitFor(rf"serving http://127\.0\.0\.1:{self.port}/")
 
@@ -158,10 +162,9 @@ class Balancer:
         self.secureURL = f"https://127.0.0.1:{self._secure}"
         self.redirectingURL = f"http://127.0.0.1:{self._plain}"
         self.path = place / self.program
-        servers = {f"127.0.0.1:808{number}": f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}
         # The command in the comments names one of these too, in another way.
-        self.text = example(self.program, {**changes, **self.places(), **servers})
-        self.path.write_text(self.text, "ascii")
+        self.servers = {f"127.0.0.1:808{number}": f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}
+        self.path.write_text(example(self.program, {**changes, **self.places(), **self.servers}), "ascii")
         self.child: Child
 
     def places(self) -> dict[str, str]:
@@ -209,9 +212,17 @@ class Balancer:
 class HAProxy(Balancer):
     """
     HAProxy, with a master process as the system's service has it.
+
+    @ivar backend: the one that is used.
     """
 
     program = "haproxy.cfg"
+    others = "haproxy-other-ways.cfg"
+
+    def __init__(self, place: Path, ports: Sequence[int], changes: Mapping[str, str]) -> None:
+        super().__init__(place, ports, changes)
+        self.backend = changes.get("default_backend sockjs", "sockjs").rpartition(" ")[2]
+        (place / self.others).write_text(example(self.others, self.servers), "ascii")
 
     def places(self) -> dict[str, str]:
         places = {
@@ -228,7 +239,7 @@ class HAProxy(Balancer):
         return places
 
     def command(self) -> list[str]:
-        return [findProgram("haproxy"), "-W", "-db", "-f", str(self.path)]
+        return [findProgram("haproxy"), "-W", "-db", "-f", str(self.path), "-f", str(self.place / self.others)]
 
     async def ask(self, command: str) -> str:
         """
@@ -261,7 +272,7 @@ class HAProxy(Balancer):
         """
         rows = [line.split(",") for line in (await self.ask("show stat")).splitlines() if line]
         name, status = rows[0].index("svname"), rows[0].index("status")
-        return {row[name]: row[status] for row in rows[1:] if row[0] == "sockjs" and row[name] != "BACKEND"}
+        return {row[name]: row[status] for row in rows[1:] if row[0] == self.backend and row[name] != "BACKEND"}
 
     async def waitFor(self, name: str, *states: str) -> None:
         """

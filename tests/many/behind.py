@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,18 @@ from twisted.internet.defer import ensureDeferred
 from tests.many.balancers import NAMES, Balancer, Process, freePorts, together, workplace
 from tests.many.load import Customer, Load, pause
 from tests.processes import Child
+from tests.wire import HTTPClient
 
-__all__ = ["TRUST", "BehindMixin", "ServingMixin"]
+__all__ = ["FEW", "SERVICES", "TRUST", "BehindMixin", "FewMixin", "ServingMixin"]
 
 SESSIONS = 2000
 """How many there are at a time, by all transports."""
 
 ECHOES = 3
 """How many messages each of them sends."""
+
+FEW = 60
+"""Clients where one wants to know but whether it works."""
 
 STEADY = 240
 """Clients while processes come and go."""
@@ -58,6 +62,7 @@ class ServingMixin:
     @cvar balancerType: which.
     @cvar more: what the processes are given, too.
     @cvar changes: what is changed in the configuration.
+    @cvar wrapping: see L{Process}.
     @cvar again: how often a client may have to try again before it is back.
     """
 
@@ -65,6 +70,7 @@ class ServingMixin:
     balancerType: type[Balancer]
     more: tuple[str, ...] = ()
     changes: Mapping[str, str] = {}
+    wrapping = ""
     again = 0
 
     async def balance(self: Any, *arguments: str, changes: Mapping[str, str] | None = None) -> None:
@@ -81,6 +87,7 @@ class ServingMixin:
         ports = [process.port for process in self.processes]
         self.balancer = self.balancerType(self.makePlace(), ports, changes or self.changes)
         for process in self.processes:
+            process.wrapping = self.wrapping
             process.arguments = [one.replace("BALANCER", self.balancer.secureURL) for one in (*self.more, *arguments)]
             self.addCleanup(lambda process=process: ensureDeferred(process.stop()))
         await together(*(process.start() for process in self.processes))
@@ -99,6 +106,44 @@ class ServingMixin:
         if faults:
             more = f"\nand {len(faults) - 20} more" if len(faults) > 20 else ""
             self.fail("\n".join(faults[:20]) + more)
+
+
+class FewMixin(ServingMixin):
+    """
+    The least that must be true of them, by each of the ways to find the process of a session.
+    """
+
+    async def test_few(self: Any) -> None:
+        """
+        Sessions stay where they are, and are everywhere.
+        """
+        await self.balance(*SERVICES)
+        load = Load(self.balancer, "load")
+        await load.begin(FEW)
+        for _ in range(ECHOES):
+            await load.each(lambda customer: customer.exchange(customer.life))
+        self.assertNone(load.faults() + [text for customer in load.customers for text in customer.failures])
+        self.assertNone([f"{life.way} has ended with {life.end}" for life in load.lives if life.end is not None])
+        pids = {life.pid for life in load.lives if not life.way.startswith("websocket")}
+        self.assertEqual(pids, {process.pid for process in self.processes})
+        await self.address()
+
+    async def address(self: Any) -> None:
+        """
+        The application is told where the client is, whatever that says of itself.
+        """
+        client = HTTPClient(reactor, self.balancer.url)
+        self.addCleanup(client.close)
+        client.comeFrom("127.0.0.5")
+        wire = await client.connect()
+        for frame in (rb"o", rb'a\["127\.0\.0\.5 [0-9]+"\]'):
+            lie = [("X-Forwarded-For", "192.0.2.1"), *self.cookie]
+            response = await wire.request("POST", "/peer/0/address/xhr", lie, b"")
+            self.assertRegex(await response.body(), b"^" + frame + b"\n$")
+            if response.headers.get("Set-Cookie"):
+                self.cookie = [("Cookie", response.headers.get("Set-Cookie").partition(";")[0])]
+
+    cookie: Sequence[tuple[str, str]] = ()
 
 
 class BehindMixin(ServingMixin):

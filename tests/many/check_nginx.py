@@ -14,10 +14,10 @@ from __future__ import annotations
 from twisted.trial.unittest import TestCase
 
 from tests.many.balancers import Nginx
-from tests.many.behind import BehindMixin, ServingMixin
+from tests.many.behind import BehindMixin, FewMixin, ServingMixin
 from tests.many.browsing import BrowserMixin
 
-__all__ = ["BaseURLTests", "BrowserTests"]
+__all__ = ["BaseURLTests", "BrowserTests", "CookieTests", "HashTests"]
 
 
 BASE_URL = ("--base-url=BALANCER/{process}/{service}",)
@@ -30,6 +30,28 @@ class BaseURLTests(BehindMixin, TestCase):
 
     balancerType = Nginx
     more = BASE_URL
+    again = 1
+
+
+class HashTests(FewMixin, TestCase):
+    """
+    Without C{base_url}: by the hash of the session id.
+    """
+
+    balancerType = Nginx
+
+
+class CookieTests(FewMixin, TestCase):
+    """
+    By the cookie.
+    """
+
+    balancerType = Nginx
+    more = ("--cookie-needed",)
+    changes = {
+        "            # HASH, or instead of it COOKIE: proxy_pass http://$sockjs_process;\n"
+        "            proxy_pass http://hashed;\n": "            proxy_pass http://$sockjs_process;\n"
+    }
 
 
 class BrowserTests(BrowserMixin, ServingMixin, TestCase):

@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from tests.conformance.case import EVENTSOURCE, HTMLFILE, JSONP, XHR, XHR_STREAMING, Transport
 from tests.conformance.cutting import CutResponse
-from tests.wire import CLOSE, Cut, Frame, HTTPClient, HTTPConnection, WebSocketClient, closePayload
+from tests.wire import CLOSE, Cut, Frame, HTTPClient, HTTPConnection, Response, WebSocketClient, closePayload
 from txsockjs.client import SockJSClientEndpoint
 from txsockjs.interfaces import ISockJSProtocol
 
@@ -265,6 +265,7 @@ class _Requests:
         self._transport: Transport = _HTTP[life.way]
         self._path = f"{client.path}/0/{uuid.uuid4().hex}"
         self._sending: HTTPConnection | None = None
+        self._cookie: list[tuple[str, str]] = []
         self._receiving: HTTPConnection
         life.transmit, life.leave = self._send, self._leave
 
@@ -276,9 +277,8 @@ class _Requests:
         self._receiving = wire
         body = b"" if transport.method == "POST" else None
         while True:
-            if self._receiving.lost is not None:
-                self._receiving = await self._client.connect()
-            response = await self._receiving.request(transport.method, transport.path(self._path), body=body)
+            path = transport.path(self._path)
+            self._receiving, response = await self._ask(self._receiving, transport.method, path, self._cookie, body)
             if response.status != 200:
                 raise Ended(None, f"{transport} was answered with {response.status}")
             if transport.prelude:
@@ -294,21 +294,45 @@ class _Requests:
                     return end
 
     async def _send(self, number: int) -> None:
-        body, headers = f'["{number}"]', []
+        body, headers = f'["{number}"]', list(self._cookie)
         if self._transport is JSONP:
             body = f"d={quote(body, safe='')}"
-            headers = [("Content-Type", "application/x-www-form-urlencoded")]
-        if self._sending is None or self._sending.lost is not None:
-            self._sending = await self._client.connect()
+            headers.append(("Content-Type", "application/x-www-form-urlencoded"))
         path = f"{self._path}/{self._transport.sender}"
         try:
-            response = await self._sending.request("POST", path, headers, body.encode("ascii"))
+            self._sending, response = await self._ask(self._sending, "POST", path, headers, body.encode("ascii"))
             await response.body()
         except Cut as error:
             raise Ended(None, f"a send was not answered: {error}")
         if response.status not in (200, 204):
             raise Ended(None, f"a send was answered with {response.status}")
         self._life.accepted.append(number)
+
+    async def _ask(
+        self, wire: HTTPConnection | None, method: str, path: str, headers: Any, body: bytes | None
+    ) -> tuple[HTTPConnection, Response]:
+        """
+        Send a request, by a connection that there is if it is good for that.
+
+        @return: the connection, and the answer.
+        """
+        fresh = wire is None or wire.lost is not None
+        if wire is None or fresh:
+            wire = await self._client.connect()
+        try:
+            response = await wire.request(method, path, headers, body)
+        except Cut:
+            # Browsers do so too: an idle connection may be closed at any time, and nothing has come.
+            if fresh or wire.unread:
+                raise
+            return await self._ask(None, method, path, headers, body)
+        self._keep(response)
+        return wire, response
+
+    def _keep(self, response: Response) -> None:
+        cookie = response.headers.get("Set-Cookie")
+        if cookie:
+            self._cookie = [("Cookie", cookie.partition(";")[0])]
 
     def _leave(self) -> None:
         self._receiving.finish()
