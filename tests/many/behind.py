@@ -227,6 +227,8 @@ class BehindMixin(ServingMixin):
         await together(*map(speak, first.values()))
         living = [life for life in load.lives if life.end is None]
         await self.until(lambda: all(len(life.published) >= count * len(first) for life in living))
+        short = Counter(life.way for life in living if len(life.published) < count * len(first))
+        self.assertEqual(short, {}, "these have not got everything")
         for life in living:
             found = {pid: [text for text in life.published if text.startswith(f"! {pid} ")] for pid in first}
             wanted = {pid: [f"! {pid} {number}" for number in numbers] for pid in first}
