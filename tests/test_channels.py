@@ -356,6 +356,22 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(self.channels.stats.delivered, 2)
 
+    def test_hardFailingMember(self):
+        """
+        The same holds whatever it raises; the reactor would go on, too.
+        """
+
+        def leave(message):
+            raise SystemExit
+
+        members = [Member(), Member(leave), Member()]
+        for member in members:
+            self.channels.subscribe(member, "a")
+        self.channels.publish("a", b"x")
+        self.channels.publish("a", b"y")
+        self.assertEqual([member.got for member in members], [[b"x", b"y"]] * 3)
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 2)
+
     def test_slowReader(self):
         """
         A member that does not read is ended when too much waits for it, and nobody else notices.

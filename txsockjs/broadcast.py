@@ -426,7 +426,7 @@ def _writeAll(channel: _Channel, group: dict[Any, int], last: int, message: byte
                 member.writeShared(message)
             else:
                 member.write(message)
-        except Exception:  # that is no matter of the others, nor of whoever publishes
+        except BaseException:  # that is no matter of the others, nor of whoever publishes; the reactor logs any, too
             _log.failure("a message can't be written to {member}", member=member)
         else:
             written += 1
