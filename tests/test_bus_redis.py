@@ -775,6 +775,65 @@ class StoppingTests(RedisTestCase):
         self.assertEqual(member.got, ["x"])
         self.assertEqual(len(self.redis.connections), 2)
 
+    def test_ownMembers(self):
+        """
+        What was published before the end reaches the members in this process, too, wherever it is on its way when the
+        end is asked for.
+        """
+        for latencies in ((1, 1), (1, 3), (3, 1)):
+            for wait in (0, 1, 2, 4, 6):
+                self.redis = FakeRedis(self.clock, latencies=latencies)
+                process = Process(self.redis)
+                member = process.join()
+                self.advance(0.1)
+                process.publish("x")
+                self.clock.pump([0] + [self.redis.LATENCY] * wait)
+                stopped = process.channels.stop()
+                self.advance(0.1)
+                self.successResultOf(stopped)
+                self.assertEqual(member.got, ["x"], (latencies, wait))
+
+    def test_ownMembersMissIt(self):
+        """
+        What can't come back to members in this process, since the connection on which it would has broken, or the
+        server has refused it, is not waited for.
+        """
+        process = self.process()
+        process.join()
+        self.advance(0.1)
+        process.publish("x")
+        self.clock.advance(0)
+        (subscriber,) = self.redis.subscribers
+        subscriber.cut()
+        self.redis.kill()
+        self.redis.start()
+        self.advance(LAST_DELAY)
+        self.redis.forbidden = {b"sockjs:0:a"}
+        process.publish("y")
+        self.advance(0.1)
+        self.assertEqual(sum(gap.lost for gap in process.gaps), 1)
+        stopped = process.channels.stop()
+        self.advance(0.1)
+        self.successResultOf(stopped)
+
+    def test_brokenWhileWaiting(self):
+        """
+        It is waited for no longer when that connection breaks while the end is near.
+        """
+        self.redis = FakeRedis(self.clock, latencies=(10, 1))
+        process = self.process()
+        process.join()
+        self.advance(0.1)
+        process.publish("x")
+        stopped = process.channels.stop()
+        self.clock.pump([0] + [self.redis.LATENCY] * 4)
+        self.assertEqual(process.bus.stats.messagesOut, 1)
+        self.assertNoResult(stopped)
+        (subscriber,) = self.redis.subscribers
+        subscriber.cut()
+        self.advance(0.1)
+        self.successResultOf(stopped)
+
     def test_away(self):
         """
         When the server is away at the end, it is waited for, but not for long; what is left then is lost, and told.
@@ -842,6 +901,19 @@ class StoppingTests(RedisTestCase):
         self.assertEqual((self.redis.connections, self.clock.getDelayedCalls()), ({}, []))
         self.assertEqual([gap.lost for gap in process.gaps], [1])
 
+    def test_bothWait(self):
+        """
+        Who asks for the end a second time hears of it when it is there, too.
+        """
+        process = self.process()
+        stopped = [process.channels.stop() for _ in range(2)]
+        for each in stopped:
+            self.assertNoResult(each)
+        self.advance(0.1)
+        for each in stopped:
+            self.assertIsNone(self.successResultOf(each))
+        self.assertEqual(self.redis.connections, {})
+
     def test_wordsOfAListener(self):
         """
         What is published when a gap is told at the end is sent, too.
@@ -898,14 +970,16 @@ class StoppingTests(RedisTestCase):
 
     def test_nothingKept(self):
         """
-        Channels that are joined after the end are not remembered.
+        Channels that are joined after the end, and those of what is published then, are not remembered.
         """
         process = self.process()
         process.channels.stop()
         self.advance(0.1)
         for number in range(10):
             process.channels.unsubscribe(process.join(f"{number}"), f"{number}")
-        self.assertEqual((process.bus._asked, process.bus._wanted), ({}, set()))
+            process.publish("x", channel=f"{number}")
+        self.assertEqual((process.bus._asked, process.bus._wanted, process.bus._lost), ({}, set(), {}))
+        self.assertEqual(process.bus.stats.lost, 10)
 
 
 class OutgoingTests(SynchronousTestCase):

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 import txredisapi
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
@@ -135,6 +135,8 @@ class RedisBus:
         self._startedAt = 0.0
         self._stopped: Deferred[None] | None = None  # once it is asked to stop: fires when all is sent
         self._closed = False
+        self._ended = False
+        self._waiters: list[Deferred[None]] = []  # those that have asked it to stop: fire when it has ended
 
     def __repr__(self) -> str:
         return f"<RedisBus {self._place}>"
@@ -199,35 +201,33 @@ class RedisBus:
             raise ValueError(
                 f"a message of {len(data)} bytes is larger than max_bytes of the bus, which is {self._place.maxBytes}"
             )
+        if self._closed:
+            # Nobody is told of a gap any more, so the names need not be kept.
+            self.stats.lost += 1
+            _log.debug("a message on {channel!r} is lost, since the bus has ended", channel=channel)
+            return
         now = self._clock.seconds()
-        if self._closed or not self._outgoing.put(channel, isinstance(message, bytes), data, mark, now):
+        if not self._outgoing.put(channel, isinstance(message, bytes), data, mark, now):
             self._lose({channel: 1})
             return
         self._soon()
 
     def stop(self) -> Deferred[None]:
         """
-        See L{IBus.stop}. It takes L{FLUSH_TIMEOUT} and the time to disconnect at most.
+        See L{IBus.stop}. It takes L{FLUSH_TIMEOUT} and L{txsockjs.bus.wires.STOP_TIMEOUT} at most.
         """
-        if self._stopped is not None:
-            if not self._stopped.called:
-                self._stopped.callback(None)
-            return succeed(None)
-        if self._starting is not None and self._starting.active() and self._outgoing.isEmpty:
-            self._starting.cancel()
-        self._stopped = Deferred()
-        deadline = self._clock.callLater(FLUSH_TIMEOUT, self._stopped.callback, None)
-
-        def flushed(result: None) -> Deferred[Any]:
-            if deadline.active():
-                deadline.cancel()
-            return self._disconnect()
-
-        done = self._stopped
-        done.addCallback(flushed)
-        if self._outgoing.isEmpty:
-            done.callback(None)
-        return done
+        ended: Deferred[None] = Deferred()
+        self._waiters.append(ended)
+        if self._stopped is None:
+            self._stopped = Deferred()
+            deadline = self._clock.callLater(FLUSH_TIMEOUT, self._stopped.callback, None)
+            self._stopped.addCallback(self._flushed, deadline)
+            self._endIfDone()
+        elif not self._stopped.called:
+            self._stopped.callback(None)
+        elif self._ended:
+            self._tellEnd()
+        return ended
 
     def facts(self) -> BusFacts:
         """
@@ -246,6 +246,17 @@ class RedisBus:
     @property
     def _isConnected(self) -> bool:
         return self._subscriber.protocol is not None and self._publisher.protocol is not None
+
+    def _flushed(self, result: None, deadline: IDelayedCall) -> None:
+        if deadline.active():
+            deadline.cancel()
+        self._disconnect().addBoth(lambda _: self._tellEnd())
+
+    def _tellEnd(self) -> None:
+        self._ended = True
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
 
     def _disconnect(self) -> Deferred[Any]:
         self._closed = True
@@ -347,6 +358,7 @@ class RedisBus:
         if self._closed or failure.check(txredisapi.ConnectionError) is not None:
             return  # given up, or to be sent again
         piece = self._outgoing.landed()
+        self._echoes = deque(echo for echo in self._echoes if echo[0] != piece.number)
         _log.error(
             "the bus does not take what is published on {channel!r}: {why}",
             channel=piece.channel,
@@ -361,8 +373,15 @@ class RedisBus:
         # Only now, since the application may have published something about it.
         if not self._outgoing.isEmpty:
             self._soon()
-        elif self._stopped is not None and not self._stopped.called:
-            self._stopped.callback(None)
+        self._endIfDone()
+
+    def _endIfDone(self) -> None:
+        """
+        End, if that is asked for and all is sent, and has come back to members in this process.
+        """
+        if self._stopped is None or self._stopped.called or self._echoes or not self._outgoing.isEmpty:
+            return
+        self._stopped.callback(None)
 
     def _publisherReady(self) -> None:
         self._again = bool(self._outgoing.flight)
@@ -457,6 +476,7 @@ class RedisBus:
         # They may have been lost on the way since then.
         self._away(self._subscriber.heardAt)
         self._trouble("is away", why)
+        self._endIfDone()
 
     def _forgetAnswers(self) -> None:
         """
@@ -508,6 +528,7 @@ class RedisBus:
             if itsNumber == number:
                 self._lagged(since)
         self._receive(channel, messages, mark)
+        self._endIfDone()
 
     # -- gaps -----------------------------------------------------------------------------------------------------
 
