@@ -296,10 +296,6 @@ class Channels:
             raise TypeError(f"a message is bytes or str, not {type(message).__name__}")
         if not message and isinstance(message, bytes):
             return  # as on any transport
-        if self._delivering:
-            if self._nested >= MAX_NESTED:
-                raise RuntimeError(f"more than {MAX_NESTED} messages were published from within deliveries")
-            self._nested += 1
         entry = self._channels.get(channel)
         mark = self._joins
         if entry is not None:
@@ -315,6 +311,11 @@ class Channels:
         Messages came from the bus; see L{IBus.start}.
         """
         waiting = self._waiting
+        if self._delivering:
+            # One of those that are delivered was published again at once: only a bus within the process does this.
+            if self._nested >= MAX_NESTED:
+                raise RuntimeError(f"more than {MAX_NESTED} messages were published from within deliveries")
+            self._nested += 1
         waiting.extend((channel, message, mark) for message in messages)
         if self._delivering:
             return
