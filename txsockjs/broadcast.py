@@ -310,12 +310,12 @@ class Channels:
         """
         Messages came from the bus; see L{IBus.start}.
         """
-        waiting = self._waiting
         if self._delivering:
-            # One of those that are delivered was published again at once: only a bus within the process does this.
+            # Published from within a delivery; only a bus within the process gives it back at once.
             if self._nested >= MAX_NESTED:
                 raise RuntimeError(f"more than {MAX_NESTED} messages were published from within deliveries")
             self._nested += 1
+        waiting = self._waiting
         waiting.extend((channel, message, mark) for message in messages)
         if self._delivering:
             return
