@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -412,4 +413,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # What is told to stop ends the programs that it has started, as after an interrupt.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main())

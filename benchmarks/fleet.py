@@ -25,6 +25,9 @@ __all__ = ["Fleet", "Plan", "Traffic", "fleet", "redisTraffic", "versions"]
 #: Seconds that Redis has for an answer.
 _ANSWER = 5.0
 
+#: Files that HAProxy may have beside those of the sessions.
+_SPARE = 1000
+
 #: What the example in examples/deploy tells the processes behind HAProxy.
 _BEHIND = ("--trusted-proxies", "127.0.0.1", "--proxy-header", "x-forwarded-for")
 
@@ -139,7 +142,8 @@ def _balancers(scratch: Path, servers: list[int], plan: Plan) -> list[Program]:
     @return: as many as are needed for all sessions: a program may only have so many files open.
     """
     programs = []
-    files = fileLimit()
+    # No more than are needed: HAProxy keeps tables of that size.
+    files = min(fileLimit(), 2 * plan.sessions + _SPARE)
     for number in range(-(-plan.sessions // balancer.connections(files))):
         directory, port = scratch / f"haproxy{number + 1}", freePort()
         directory.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,9 @@ __all__ = ["Failed", "Program", "cores", "fileLimit", "freePort", "loadCommand",
 #: Seconds until a server must listen, and until it must have ended.
 _START, _STOP = 30.0, 10.0
 
+#: Files that are enough where there is no limit.
+_FILES = 1 << 20
+
 
 class Failed(Exception):
     """
@@ -46,7 +49,8 @@ def fileLimit() -> int:
     """
     @return: how many files a program may have open.
     """
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return _FILES if most == resource.RLIM_INFINITY else most
 
 
 def freePort() -> int:

@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -33,6 +34,7 @@ from benchmarks.load.run import Settings, run
 from benchmarks.million import Costs, Scenario, assumptions, costs, estimate
 from benchmarks.peers import ROOT, Unavailable
 from benchmarks.procstat import readProcess, total
+from benchmarks.programs import fileLimit
 from benchmarks.servers.ours import Fanout, Listener
 from txsockjs.broadcast import broadcast
 from txsockjs.factory import SockJSMultiFactory
@@ -271,6 +273,13 @@ backend sockjs
         for line in ("maxconn 8000", "server a", "bind "):
             changed = "\n".join(each for each in CONFIGURATION.splitlines() if line[:6] not in each)
             self.assertIn(line.split()[0], str(self.assertRaises(ValueError, adapted, changed, 1, [2], 2000, 4)))
+
+    def test_noLimit(self) -> None:
+        """
+        Where files have no limit, there is one that HAProxy understands.
+        """
+        self.patch(resource, "getrlimit", lambda which: (1024, resource.RLIM_INFINITY))
+        self.assertGreater(fileLimit(), 100_000)
 
     def test_connections(self) -> None:
         """

@@ -8,6 +8,7 @@ Tests for L{txsockjs.bus.redis}, with a server in memory. L{tests.many.check_red
 from __future__ import annotations
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -735,10 +736,14 @@ class PasswordTests(RedisTestCase):
         """
         With a wrong one, or none, or a user that does not exist, no connection is used; attempts become rarer.
         """
-        for password in ("wrong", None):
-            process = self.process(password=password)
-            process.join()
-            self.advance(60)
+        for password in ("wrongest", None):
+            with capturedLogs() as events:
+                process = self.process(password=password)
+                process.join()
+                self.advance(60)
+            said = "\n".join(formatEvent(event) for event in events)
+            self.assertIn("refused", said)
+            self.assertNotIn("wrongest", said)
             self.assertFalse(process.bus.facts().connected)
             self.assertTrue(20 < process.bus.stats.failures < 60, process.bus.stats.failures)
 
@@ -858,6 +863,21 @@ class StoppingTests(RedisTestCase):
         process.publish("x")
         stopped = process.channels.stop()
         self.advance(FLUSH_TIMEOUT + STOP_TIMEOUT + 0.1)
+        self.successResultOf(stopped)
+        self.assertEqual([gap.lost for gap in process.gaps], [1])
+
+    def test_hurry(self):
+        """
+        A second call ends the wait: what is left is lost at once, and told.
+        """
+        process = self.process()
+        self.redis.kill()
+        self.clock.advance(0)
+        process.publish("x")
+        stopped = process.channels.stop()
+        self.assertNoResult(stopped)
+        process.channels.stop()
+        self.clock.advance(0)
         self.successResultOf(stopped)
         self.assertEqual([gap.lost for gap in process.gaps], [1])
 

@@ -727,13 +727,13 @@ class NotListeningTests(SynchronousTestCase):
         self.atExit: list[Any] = []
         self.patch(starting.atexit, "register", self.atExit.append)
 
-    def service(self, *results: Deferred[Any]) -> SockJSService:
+    def service(self, *results: Deferred[Any], **more: Any) -> SockJSService:
         """
         @return: a service of some endpoints.
         """
         endpoints = [(f"end:{number}", _Endpoint(result)) for number, result in enumerate(results)]
         site = SockJSMultiFactory(reactor=Clock())
-        return SockJSService(self.reactor, site, endpoints, ["/"], "/", "/nowhere")
+        return SockJSService(self.reactor, site, endpoints, ["/"], "/", "/nowhere", **more)
 
     def test_atOnce(self) -> None:
         """
@@ -783,6 +783,28 @@ class NotListeningTests(SynchronousTestCase):
         service.startService()
         self.assertIsNone(self.successResultOf(service.stopService()))
         self.assertEqual(("", 0, []), (self.said.read_text(), self.reactor.stopped, self.atExit))
+
+    def test_leavingTheBus(self) -> None:
+        """
+        A service has stopped when its bus is left, which comes last; to be told to hurry ends the wait for that.
+        """
+        self.patch(serving, "deferLater", lambda reactor, delay: None)
+        left: list[Deferred[None]] = []
+
+        def leave() -> Deferred[None]:
+            left.append(Deferred())
+            return left[-1]
+
+        service = self.service(succeed(_Port()), leaveBus=leave)
+        service.startService()
+        self.assertEqual([], left)
+        stopped = service.stopService()
+        self.assertEqual(1, len(left))
+        self.assertNoResult(stopped)
+        service._hurry()
+        self.assertEqual(2, len(left))
+        left[0].callback(None)
+        self.assertIsNone(self.successResultOf(stopped))
 
     def test_daemon(self) -> None:
         """

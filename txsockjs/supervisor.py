@@ -233,6 +233,8 @@ class Supervisor(ProcessMonitor):
     """
     Looks after processes.
 
+    @ivar clock: where time comes from.
+
     @ivar runDirectory: a directory for what the processes have for each other, such as sockets: nobody but their user
         may enter it. It is there while this service runs.
 
@@ -266,6 +268,7 @@ class Supervisor(ProcessMonitor):
         @param environment: the variables of the processes; those of this one by default.
         """
         super().__init__(reactor)
+        self.clock: IReactorTime = reactor
         self.killTime = math.ceil(patience) + _SLACK
         self.runDirectory = ""
         self.extraArguments: list[Callable[[str, str], Sequence[str]]] = []
@@ -280,13 +283,6 @@ class Supervisor(ProcessMonitor):
         self._hurried = self._isStarting = False
         self._failed: CannotStart | None = None
         self._restoreHangUp: Callable[[], None] = lambda: None
-
-    @property
-    def clock(self) -> IReactorTime:
-        """
-        Where time comes from.
-        """
-        return self._clock
 
     # -- coming and going ---------------------------------------------------------------------------------------------
 
@@ -368,7 +364,7 @@ class Supervisor(ProcessMonitor):
         murder = self.murder.pop(name, None)
         if murder is not None and murder.active():
             murder.cancel()
-        self.murder[name] = self._clock.callLater(seconds, self._forceStopProcess, self.protocols[name].transport)
+        self.murder[name] = self.clock.callLater(seconds, self._forceStopProcess, self.protocols[name].transport)
 
     # -- one process --------------------------------------------------------------------------------------------------
 
@@ -381,8 +377,8 @@ class Supervisor(ProcessMonitor):
         process = self._processes[name]
         child = Supervised(self, name)
         self.protocols[name] = child
-        self.timeStarted[name] = self._clock.seconds()
-        self._deadlines[name] = self._clock.callLater(START_TIMEOUT, self._isLate, name)
+        self.timeStarted[name] = self.clock.seconds()
+        self._deadlines[name] = self.clock.callLater(START_TIMEOUT, self._isLate, name)
         fds: dict[int, int | str] = {HEARING: "w", 1: "r", 2: "r", TELLING: "r"}
         try:
             self._reactor.spawnProcess(
@@ -430,7 +426,7 @@ class Supervisor(ProcessMonitor):
         if not child.isUp or child.isLeaving:
             # What has never served counts as having ended at once, however long that took; what was told to end not.
             alive = 0.0 if not child.isLeaving else self.threshold
-            self.timeStarted[name] = self._clock.seconds() - alive
+            self.timeStarted[name] = self.clock.seconds() - alive
         _baseExited(self, name, None)
         how = _how(reason)
         if child.isLeaving:
@@ -440,7 +436,7 @@ class Supervisor(ProcessMonitor):
         elif not self._everUp:
             self._giveUp(name, child.why or how)
         else:
-            delay = self.restart[name].getTime() - self._clock.seconds()
+            delay = self.restart[name].getTime() - self.clock.seconds()
             _log.error(
                 "{name} has ended: {why}; it is started again in {delay:g} s",
                 name=name,

@@ -481,6 +481,7 @@ class ConformanceCase(TestCase):
     A test of the server at C{SOCKJS_URL}, or of the demo of txsockjs.
 
     @ivar client: asks the server, with paths such as C{/echo/info}.
+    @ivar isProxied: whether there is a proxy in front of it.
     """
 
     timeout = 180.0
@@ -507,7 +508,8 @@ class ConformanceCase(TestCase):
         Find the server, or start one.
         """
         url = os.environ.get("SOCKJS_URL") or self._demo()
-        self.client = HTTPClient(reactor, url, CutResponse if os.environ.get("SOCKJS_PROXIED") else Response)
+        self.isProxied = bool(os.environ.get("SOCKJS_PROXIED"))
+        self.client = HTTPClient(reactor, url, CutResponse if self.isProxied else Response)
         self.addCleanup(self.client.close)
 
     def _demo(self) -> str:

@@ -18,9 +18,13 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
+from txsockjs.broadcast import Gap, channels, publish, subscribe
 from txsockjs.interfaces import ISockJSProtocol
 
-__all__ = ["Member", "Peer", "Ticking"]
+__all__ = ["PUBLISH", "Crowd", "Member", "Peer", "Ticking"]
+
+PUBLISH = 1000
+"""The numbers from here on are published by L{Crowd}."""
 
 TICK = 0.2
 """Seconds between two messages of L{Ticking}."""
@@ -81,6 +85,34 @@ class Ticking(Member):
     def connectionLost(self, reason: object = None) -> None:
         self.loop.stop()
         super().connectionLost(reason)
+
+
+CHANNEL = "crowd"
+
+
+class Crowd(Member):
+    """
+    Publishes what it is told to, to all of its kind.
+    """
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        subscribe(self, CHANNEL)
+
+    def messageReceived(self, message: str) -> None:
+        if int(message) < PUBLISH:
+            super().messageReceived(message)
+        else:
+            publish(CHANNEL, f"! {os.getpid()} {message}")
+
+
+@channels.onGap
+def tellOfGap(gap: Gap) -> None:
+    """
+    Tell all of this process that others may have published something that was lost.
+    """
+    for member in channels.members(CHANNEL):
+        member.write("! gap")
 
 
 class Peer(Protocol):

@@ -15,12 +15,15 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
 
+from tests.many.application import PUBLISH
 from tests.many.balancers import NAMES, Balancer, Process, freePorts, together, workplace
+from tests.many.check_redis import Redis
+from tests.many.clients import Life
 from tests.many.load import Customer, Load, pause
 from tests.processes import Child
 from tests.wire import HTTPClient
 
-__all__ = ["FEW", "SERVICES", "TRUST", "BehindMixin", "FewMixin", "ServingMixin"]
+__all__ = ["FEW", "PUBLISHED", "SERVICES", "STEADY", "TRUST", "BehindMixin", "FewMixin", "ServingMixin"]
 
 SESSIONS = 2000
 """How many there are at a time, by all transports."""
@@ -37,6 +40,9 @@ STEADY = 240
 PATIENCE = 30.0
 """Seconds until all clients must be back."""
 
+PUBLISHED = 5
+"""How much is published in each process."""
+
 CONFORMANCE = (
     ("life", "messages", "services"),  # these use the service that goes to all, and would hear each other
     ("frames", "headers", "iframe", "info", "urls", "websocket", "slow"),
@@ -51,6 +57,7 @@ SERVICES = (
     *TRUST,
     "--factory=load=tests.many.application.Member",
     "--factory=steady=tests.many.application.Ticking",
+    "--factory=crowd=tests.many.application.Crowd",
     "--factory=peer=tests.many.application.Peer",
 )
 
@@ -165,7 +172,8 @@ class BehindMixin(ServingMixin):
         """
         The conformance suite passes.
         """
-        await self.balance(*TRUST)
+        redis = await Redis(self).start()
+        await self.balance(*TRUST, f"--bus={redis.url}")
         await together(*(self.conform(*modules) for modules in CONFORMANCE))
 
     async def conform(self: Any, *modules: str) -> None:
@@ -180,10 +188,12 @@ class BehindMixin(ServingMixin):
 
     async def test_load(self: Any) -> None:
         """
-        Two thousand sessions of all transports at a time get every message once and in order.
+        Two thousand sessions of all transports at a time get every message once and in order, and what is published in
+        any of the processes, too.
         """
-        await self.balance(*SERVICES)
-        load = Load(self.balancer, "load")
+        redis = await Redis(self).start()
+        await self.balance(*SERVICES, f"--bus={redis.url}")
+        load = Load(self.balancer, "crowd")
         await load.begin(SESSIONS)
 
         async def talk(customer: Customer) -> None:
@@ -197,8 +207,33 @@ class BehindMixin(ServingMixin):
         pids = Counter(life.pid for life in load.lives)
         self.assertEqual(set(pids), {process.pid for process in self.processes})
         self.assertGreater(min(pids.values()), SESSIONS / 10, pids)
+        await self.publish(load, PUBLISHED)
         load.isOver = True
         await self.goAway(load, together(*(customer.run() for customer in load.customers)), self.journals)
+
+    async def publish(self: Any, load: Load, count: int) -> None:
+        """
+        Have something published in every process at the same time, which all must get once and in order.
+        """
+        first = {life.pid: life for life in load.lives if life.end is None}
+        for life in load.lives:
+            life.published.clear()
+        numbers = range(PUBLISH, PUBLISH + count)
+
+        async def speak(life: Life) -> None:
+            for number in numbers:
+                await life.transmit(number)
+
+        await together(*map(speak, first.values()))
+        living = [life for life in load.lives if life.end is None]
+        await self.until(lambda: all(len(life.published) >= count * len(first) for life in living))
+        short = Counter(life.way for life in living if len(life.published) < count * len(first))
+        self.assertEqual(short, {}, "these have not got everything")
+        for life in living:
+            found = {pid: [text for text in life.published if text.startswith(f"! {pid} ")] for pid in first}
+            wanted = {pid: [f"! {pid} {number}" for number in numbers] for pid in first}
+            self.assertEqual(found, wanted, f"{life.way} {life.id}")
+            self.assertEqual(len(life.published), count * len(first))
 
     async def test_kill(self: Any) -> None:
         """

@@ -14,8 +14,9 @@ from __future__ import annotations
 from twisted.trial.unittest import TestCase
 
 from tests.many.balancers import HAProxy, together
-from tests.many.behind import FEW, SERVICES, BehindMixin, FewMixin, ServingMixin
+from tests.many.behind import FEW, PUBLISHED, SERVICES, STEADY, BehindMixin, FewMixin, ServingMixin
 from tests.many.browsing import BrowserMixin
+from tests.many.check_redis import Redis
 from tests.many.clients import WAYS
 from tests.many.load import Load, pause
 
@@ -57,6 +58,28 @@ class StickTableTests(BehindMixin, TestCase):
         self.assertNone(load.faults() + later.faults())
         self.assertNone([f"{life.way} has ended with {life.end}" for life in lives if life.end is not None])
         await together(*(process.stop() for process in self.processes))
+
+    async def test_bus(self) -> None:
+        """
+        When Redis goes away under load and comes back, the applications are told that something may be missing, and
+        then everything goes on by itself.
+        """
+        redis = await Redis(self).start()
+        await self.balance(*SERVICES, f"--bus={redis.url}")
+        load = Load(self.balancer, "crowd")
+        await load.begin(STEADY)
+        running = load.run()
+        await self.publish(load, PUBLISHED)
+        await redis.kill()
+        await pause(1)
+        for life in load.lives:
+            life.published.clear()
+        await redis.start()
+        await self.until(lambda: all("! gap" in life.published for life in load.lives))
+        self.assertNone([f"{life.way} was not told" for life in load.lives if "! gap" not in life.published])
+        await self.publish(load, PUBLISHED)
+        self.assertNone([f"{one.way} has ended with {one.lives[0].end}" for one in load.customers if one.lives[0].end])
+        await self.goAway(load, running, self.journals)
 
 
 class CookieTests(FewMixin, TestCase):

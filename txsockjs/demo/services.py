@@ -13,12 +13,15 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txsockjs.broadcast import broadcast
+from txsockjs.broadcast import publish, subscribe
 from txsockjs.connection import Connection
 from txsockjs.interfaces import ISockJSProtocol
 from txsockjs.timers import chooseClock
 
 __all__ = ["Amplify", "Broadcast", "Close", "Echo", "Ticker", "standardServices"]
+
+_BROADCAST = "txsockjs.demo.broadcast"
+"""The channel of all connections of the service."""
 
 
 @implementer(ISockJSProtocol)
@@ -100,39 +103,21 @@ class Amplify(Protocol):
 @implementer(ISockJSProtocol)
 class Broadcast(Protocol):
     """
-    Sends every message to all connections of the service, the sender's own included.
+    Sends every message to all connections of the service, the sender's own included, and with a bus to those of other
+    processes, too.
     """
-
-    factory: _BroadcastFactory
 
     def connectionMade(self) -> None:
         """
         Join.
         """
-        self.factory.members.add(self)
+        subscribe(self, _BROADCAST)
 
     def messageReceived(self, message: str) -> None:
         """
         Send it to all.
         """
-        broadcast(message, self.factory.members)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """
-        Leave.
-        """
-        self.factory.members.discard(self)
-
-
-class _BroadcastFactory(Factory):
-    """
-    Knows who is connected.
-    """
-
-    protocol = Broadcast  # type: ignore[assignment]
-
-    def __init__(self) -> None:
-        self.members: set[Broadcast] = set()
+        publish(_BROADCAST, message)
 
 
 class _TickerFactory(Factory):
@@ -164,4 +149,4 @@ def standardServices(reactor: IReactorTime | None = None) -> Iterator[tuple[str,
     yield "close", Factory.forProtocol(Close), {}
     yield "ticker", _TickerFactory(reactor), {}
     yield "amplify", Factory.forProtocol(Amplify), {}
-    yield "broadcast", _BroadcastFactory(), {}
+    yield "broadcast", Factory.forProtocol(Broadcast), {}

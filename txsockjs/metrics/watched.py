@@ -119,7 +119,7 @@ def _factsOfChannels(channels: Channels) -> dict[str, Any]:
             "waiting_messages": facts.waitingMessages,
             "waiting_bytes": facts.waitingBytes,
             "lag": round(stats.lastLag, 6) if stats.lagCount else None,
-            "connects": stats.connects,
+            "disconnects": stats.disconnects,
         },
     }
 

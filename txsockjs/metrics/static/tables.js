@@ -178,7 +178,7 @@ export function showChannels(rows, point) {
         cell(channels.bus.lag === null ? "–" : lag(channels.bus.lag)),
         cell(number(channels.gaps)),
         cell(number(channels.lost)),
-        cell(number(Math.max(0, channels.bus.connects - 1)))
+        cell(number(channels.bus.disconnects))
       );
       return made;
     })
