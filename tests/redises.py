@@ -188,6 +188,7 @@ class FakeRedis:
     @ivar forbidden: channels that it refuses, with all to do with them.
     @ivar connections: the connections, as a dict.
     @ivar commands: all commands so far.
+    @ivar published: what was published so far, without what was refused.
     """
 
     LATENCY = 0.001
@@ -202,6 +203,7 @@ class FakeRedis:
         self.forbidden = set()
         self.connections = {}
         self.commands = []
+        self.published = []
 
     def latency(self):
         """
@@ -285,6 +287,7 @@ class FakeRedis:
             connection.channels.discard(channel)
             return array(b"unsubscribe", channel, len(connection.channels))
         if command == b"PUBLISH":
+            self.published.extend(rest)
             receivers = [other for other in self.connections if channel in other.channels and not other.serverGone]
             for other in receivers:
                 other.reply(array(b"message", channel, *rest))

@@ -14,11 +14,12 @@ from zope.interface.verify import verifyObject
 
 from txsockjs.broadcast import Channels
 from txsockjs.bus.interfaces import IBus
+from txsockjs.bus.outgoing import MAX_FLIGHT, MAX_PIECE, Outgoing
 from txsockjs.bus.places import RedisPlace
 
 try:
     from tests.redises import FakeRedis
-    from txsockjs.bus.redis import FLUSH_TIMEOUT, LINGER, REFUSED_DELAY, RedisBus
+    from txsockjs.bus.redis import FLUSH_TIMEOUT, LINGER, LOST_DELAY, MAX_LOST_CHANNELS, REFUSED_DELAY, RedisBus
     from txsockjs.bus.wires import FIRST_DELAY, LAST_DELAY, PING, STOP_TIMEOUT, backOff
 except ImportError as error:
     missing = str(error)
@@ -639,6 +640,70 @@ class BreakingTests(RedisTestCase):
         self.advance(0.1)
         self.assertEqual(other.got, ["z"])
 
+    def test_forbiddenForAWhile(self):
+        """
+        When the server takes a channel that it has refused, the application is told of what was missed meanwhile, if
+        there are members still.
+        """
+        self.redis.forbidden = {b"sockjs:0:b", b"sockjs:0:c"}
+        one, two = self.process(), self.process()
+        one.join("a")
+        one.join("b")
+        left = one.join("c")
+        self.advance(1)
+        refused = self.clock.seconds()
+        two.publish("missed", channel="b")
+        one.channels.unsubscribe(left, "c")
+        self.redis.forbidden = set()
+        self.advance(REFUSED_DELAY * 1.1)
+        (gap,) = one.gaps
+        self.assertEqual((gap.channels, gap.lost, gap.missed), (("b",), 0, True))
+        self.assertTrue(gap.since <= refused < gap.until, gap)
+        self.advance(REFUSED_DELAY * 2)
+        self.assertEqual(len(one.gaps), 1)
+
+    def test_lostUnderLoad(self):
+        """
+        What is lost is told after a while, also when there is always something on its way.
+        """
+        process = self.process(maxMessages=20)
+        process.join()
+        self.advance(0.1)
+        began = self.clock.seconds()
+        while self.clock.seconds() < began + LOST_DELAY + 1:
+            process.publish("x")
+            self.clock.advance(self.redis.LATENCY)
+            self.assertFalse(process.bus._outgoing.isEmpty)
+            if not process.bus.stats.lost and self.clock.seconds() > began + 0.1:
+                process.publish(*["y"] * 30)
+        (gap,) = process.gaps
+        self.assertEqual((gap.channels, gap.lost, gap.missed), (("a",), process.bus.stats.lost, False))
+        self.assertTrue(LOST_DELAY <= gap.until - gap.since < LOST_DELAY * 1.1, gap)
+
+    def test_lostOnManyChannels(self):
+        """
+        When messages of very many channels are lost, the application is told of them while the server is away still, so
+        that their names need not be kept.
+        """
+        process = self.process(maxMessages=1)
+        process.join()
+        self.advance(0.1)
+        self.redis.kill()
+        self.advance(0.1)
+        process.publish("waits")
+        for number in range(MAX_LOST_CHANNELS * 2 + 1):
+            process.publish("x", channel=f"{number}")
+            if number % 1000 == 0:
+                self.clock.advance(0.001)
+        self.assertLess(len(process.bus._lost), MAX_LOST_CHANNELS)
+        told = len(process.gaps)
+        self.assertEqual([gap.missed for gap in process.gaps], [False] * told)
+        self.redis.start()
+        self.advance(LAST_DELAY * 2)
+        self.assertEqual(sum(gap.lost for gap in process.gaps), MAX_LOST_CHANNELS * 2 + 1)
+        self.assertEqual([gap.missed for gap in process.gaps[told:]], [True])
+        self.assertIn("a", process.gaps[-1].channels)
+
     def test_backOff(self):
         """
         Attempts to connect become rarer, up to a bound, and do not come at the same time from all processes.
@@ -715,6 +780,65 @@ class StoppingTests(RedisTestCase):
         self.assertEqual(member.got, ["x"])
         self.assertEqual(len(self.redis.connections), 2)
 
+    def test_ownMembers(self):
+        """
+        What was published before the end reaches the members in this process, too, wherever it is on its way when the
+        end is asked for.
+        """
+        for latencies in ((1, 1), (1, 3), (3, 1)):
+            for wait in (0, 1, 2, 4, 6):
+                self.redis = FakeRedis(self.clock, latencies=latencies)
+                process = Process(self.redis)
+                member = process.join()
+                self.advance(0.1)
+                process.publish("x")
+                self.clock.pump([0] + [self.redis.LATENCY] * wait)
+                stopped = process.channels.stop()
+                self.advance(0.1)
+                self.successResultOf(stopped)
+                self.assertEqual(member.got, ["x"], (latencies, wait))
+
+    def test_ownMembersMissIt(self):
+        """
+        What can't come back to members in this process, since the connection on which it would has broken, or the
+        server has refused it, is not waited for.
+        """
+        process = self.process()
+        process.join()
+        self.advance(0.1)
+        process.publish("x")
+        self.clock.advance(0)
+        (subscriber,) = self.redis.subscribers
+        subscriber.cut()
+        self.redis.kill()
+        self.redis.start()
+        self.advance(LAST_DELAY)
+        self.redis.forbidden = {b"sockjs:0:a"}
+        process.publish("y")
+        self.advance(0.1)
+        self.assertEqual(sum(gap.lost for gap in process.gaps), 1)
+        stopped = process.channels.stop()
+        self.advance(0.1)
+        self.successResultOf(stopped)
+
+    def test_brokenWhileWaiting(self):
+        """
+        It is waited for no longer when that connection breaks while the end is near.
+        """
+        self.redis = FakeRedis(self.clock, latencies=(10, 1))
+        process = self.process()
+        process.join()
+        self.advance(0.1)
+        process.publish("x")
+        stopped = process.channels.stop()
+        self.clock.pump([0] + [self.redis.LATENCY] * 4)
+        self.assertEqual(process.bus.stats.messagesOut, 1)
+        self.assertNoResult(stopped)
+        (subscriber,) = self.redis.subscribers
+        subscriber.cut()
+        self.advance(0.1)
+        self.successResultOf(stopped)
+
     def test_away(self):
         """
         When the server is away at the end, it is waited for, but not for long; what is left then is lost, and told.
@@ -784,3 +908,122 @@ class StoppingTests(RedisTestCase):
         process.join()
         self.successResultOf(process.channels.stop())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_atOnce(self):
+        """
+        One that is told to stop, and not to wait for that either, before it has begun to connect, does not connect.
+        """
+        process = Process(self.redis)
+        process.publish("x")
+        for _ in range(2):
+            process.channels.stop()
+        self.advance(1)
+        self.assertEqual((self.redis.connections, self.clock.getDelayedCalls()), ({}, []))
+        self.assertEqual([gap.lost for gap in process.gaps], [1])
+
+    def test_bothWait(self):
+        """
+        Who asks for the end a second time hears of it when it is there, too.
+        """
+        process = self.process()
+        stopped = [process.channels.stop() for _ in range(2)]
+        for each in stopped:
+            self.assertNoResult(each)
+        self.advance(0.1)
+        for each in stopped:
+            self.assertIsNone(self.successResultOf(each))
+        self.assertEqual(self.redis.connections, {})
+
+    def test_wordsOfAListener(self):
+        """
+        What is published when a gap is told at the end is sent, too.
+        """
+        self.redis.forbidden = {b"sockjs:0:b"}
+        one, two = self.process(), self.process()
+        member = two.join()
+        self.advance(0.1)
+        one.channels.onGap(lambda gap: one.publish("lost some"))
+        one.publish("x", channel="b")
+        stopped = one.channels.stop()
+        self.advance(1)
+        self.successResultOf(stopped)
+        self.assertEqual(member.got, ["lost some"])
+
+    def test_deafAtTheEnd(self):
+        """
+        What comes while the connections are closing, as it may over TLS, is for nobody, and leaves nothing behind.
+        """
+        one, two = self.process(), self.process()
+        member = one.join()
+        self.advance(0.1)
+        one.publish("x")
+        two.publish("y")
+        self.clock.advance(0)
+        for connection in self.redis.connections:
+            if connection.protocol.wire in (one.bus._subscriber, one.bus._publisher):
+                self.patch(connection, "loseConnection", lambda: None)
+        left = one.join("b")
+        self.clock.advance(0)
+        one.channels.unsubscribe(left, "b")
+        for _ in range(2):
+            stopped = one.channels.stop()
+        self.advance(STOP_TIMEOUT + 0.1)
+        self.successResultOf(stopped)
+        self.assertEqual(member.got, [])
+        self.end(two)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_unusableAtTheEnd(self):
+        """
+        A connection that turns out to be usable only when it is closing, as it may over TLS, is not used.
+        """
+        process = Process(self.redis)
+        process.join()
+        while not self.redis.connections:
+            self.clock.advance(self.redis.LATENCY / 2)
+        for connection in self.redis.connections:
+            self.patch(connection, "loseConnection", lambda: None)
+        process.channels.stop()
+        self.advance(STOP_TIMEOUT + 0.1)
+        self.assertEqual(self.redis.names("SUBSCRIBE"), [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_nothingKept(self):
+        """
+        Channels that are joined after the end, and those of what is published then, are not remembered.
+        """
+        process = self.process()
+        process.channels.stop()
+        self.advance(0.1)
+        for number in range(10):
+            process.channels.unsubscribe(process.join(f"{number}"), f"{number}")
+            process.publish("x", channel=f"{number}")
+        self.assertEqual((process.bus._asked, process.bus._wanted, process.bus._lost), ({}, set(), {}))
+        self.assertEqual(process.bus.stats.lost, 10)
+
+
+class OutgoingTests(SynchronousTestCase):
+    """
+    Tests for L{Outgoing}.
+    """
+
+    if missing:
+        skip = missing
+
+    def test_turns(self):
+        """
+        A channel on which more is published than can be on its way does not hold up others for long.
+        """
+        outgoing = Outgoing("x", 1000, MAX_FLIGHT * 10)
+
+        def fill():
+            for _ in range(2 * MAX_FLIGHT // MAX_PIECE):
+                outgoing.put("a", True, b"x" * MAX_PIECE, 1, 0.0)
+
+        fill()
+        outgoing.put("b", True, b"x", 1, 0.0)
+        self.assertEqual({piece.channel for piece in outgoing.take(lambda channel: False)}, {"a"})
+        while outgoing.flight:
+            outgoing.landed()
+        fill()
+        self.assertEqual(next(outgoing.take(lambda channel: False)).channel, "b")

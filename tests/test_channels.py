@@ -20,7 +20,7 @@ from zope.interface.verify import verifyObject
 
 from tests.test_broadcast import connect as connectLink
 from txsockjs import broadcast
-from txsockjs.broadcast import MAX_NAME, Channels
+from txsockjs.broadcast import MAX_NAME, MAX_NESTED, Channels
 from txsockjs.bus import busFromString
 from txsockjs.bus.interfaces import BusFacts, BusStats, Gap, IBus
 from txsockjs.bus.memory import MemoryBus
@@ -356,6 +356,22 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(self.channels.stats.delivered, 2)
 
+    def test_hardFailingMember(self):
+        """
+        The same holds whatever it raises; the reactor would go on, too.
+        """
+
+        def leave(message):
+            raise SystemExit
+
+        members = [Member(), Member(leave), Member()]
+        for member in members:
+            self.channels.subscribe(member, "a")
+        self.channels.publish("a", b"x")
+        self.channels.publish("a", b"y")
+        self.assertEqual([member.got for member in members], [[b"x", b"y"]] * 3)
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 2)
+
     def test_slowReader(self):
         """
         A member that does not read is ended when too much waits for it, and nobody else notices.
@@ -476,6 +492,18 @@ class NestedTests(SynchronousTestCase):
         self.join(lambda message: self.channels.subscribe(new, "a"))
         bus.receive("a", [b"1", b"2"], None)
         self.assertEqual(new.got, [b"2"])
+
+    def test_relay(self):
+        """
+        What a member publishes for each of very many messages that come from elsewhere in one piece is no endless
+        chain, since it does not come back before they are delivered.
+        """
+        bus = Bus()
+        channels = Channels(bus)
+        channels.subscribe(Member(lambda message: channels.publish("b", message)), "a")
+        bus.receive("a", ["x"] * (MAX_NESTED + 1), None)
+        self.assertEqual(len([each for each in bus.told if each[0] == "publish"]), MAX_NESTED + 1)
+        self.assertEqual(channels.stats.published, MAX_NESTED + 1)
 
     def test_endless(self):
         """

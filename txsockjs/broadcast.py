@@ -296,10 +296,6 @@ class Channels:
             raise TypeError(f"a message is bytes or str, not {type(message).__name__}")
         if not message and isinstance(message, bytes):
             return  # as on any transport
-        if self._delivering:
-            if self._nested >= MAX_NESTED:
-                raise RuntimeError(f"more than {MAX_NESTED} messages were published from within deliveries")
-            self._nested += 1
         entry = self._channels.get(channel)
         mark = self._joins
         if entry is not None:
@@ -314,6 +310,11 @@ class Channels:
         """
         Messages came from the bus; see L{IBus.start}.
         """
+        if self._delivering:
+            # Published from within a delivery; only a bus within the process gives it back at once.
+            if self._nested >= MAX_NESTED:
+                raise RuntimeError(f"more than {MAX_NESTED} messages were published from within deliveries")
+            self._nested += 1
         waiting = self._waiting
         waiting.extend((channel, message, mark) for message in messages)
         if self._delivering:
@@ -426,7 +427,7 @@ def _writeAll(channel: _Channel, group: dict[Any, int], last: int, message: byte
                 member.writeShared(message)
             else:
                 member.write(message)
-        except Exception:  # that is no matter of the others, nor of whoever publishes
+        except BaseException:  # that is no matter of the others, nor of whoever publishes; the reactor logs any, too
             _log.failure("a message can't be written to {member}", member=member)
         else:
             written += 1

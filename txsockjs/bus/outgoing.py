@@ -98,6 +98,8 @@ class Outgoing:
             pieces = self._waiting[channel]
             while pieces:
                 if self._flying >= MAX_FLIGHT:
+                    # Others first, the next time.
+                    self._waiting[channel] = self._waiting.pop(channel)
                     return
                 piece = pieces.popleft()
                 self._number += 1

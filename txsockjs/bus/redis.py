@@ -11,8 +11,9 @@ How messages get through:
      it is, what this process publishes on it waits.
   4. The pieces of a process are numbered as they leave. Those of which the server has not said that it has them, when
      the connection breaks, are sent again, with their numbers, before any other; whoever has had one drops it.
-  5. What a process missed while the connection was broken on which messages come in, is gone; and so is what it
-     published while its buffer was full. It is told of that as a L{Gap}, when everything works again.
+  5. What a process missed while the connection was broken on which messages come in, or while the server refused a
+     channel, is gone; and so is what it published while its buffer was full. It is told of that as a L{Gap}, when
+     everything works again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 import txredisapi
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
@@ -37,7 +38,15 @@ from txsockjs.bus.places import RedisPlace
 from txsockjs.bus.wires import Publisher, Subscriber, Wire
 from txsockjs.timers import Deadlines, chooseClock
 
-__all__ = ["CONNECT_TIMEOUT", "FLUSH_TIMEOUT", "LINGER", "REFUSED_DELAY", "RedisBus"]
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "FLUSH_TIMEOUT",
+    "LINGER",
+    "LOST_DELAY",
+    "MAX_LOST_CHANNELS",
+    "REFUSED_DELAY",
+    "RedisBus",
+]
 
 CONNECT_TIMEOUT = 10.0
 """Seconds in which a connection has to be made."""
@@ -50,6 +59,12 @@ REFUSED_DELAY = 10.0
 
 LINGER = 5.0
 """Seconds for which a channel without members stays subscribed to, since somebody may join it again."""
+
+LOST_DELAY = 5.0
+"""Seconds after which what is lost is told, though there is always more on its way."""
+
+MAX_LOST_CHANNELS = 10_000
+"""Channels from which on what is lost is told, though the server is still away: each name has to be kept until then."""
 
 _log = Logger()
 
@@ -105,6 +120,7 @@ class RedisBus:
         self._asking: set[str] = set()  # those that it was asked for, and has not answered
         self._confirmed: set[str] = set()  # those that it has confirmed
         self._refused: Deadlines[str] = Deadlines(clock, REFUSED_DELAY, self._askAgain)  # those that it has refused
+        self._refusedSince: dict[str, float] = {}  # the same, and those of them that it is asked for again
         self._lingering: Deadlines[str] = Deadlines(clock, LINGER, self._leave)
         self._again = False  # whether what was on its way has to be sent again before anything else
         self._call: IDelayedCall | None = None
@@ -119,6 +135,8 @@ class RedisBus:
         self._startedAt = 0.0
         self._stopped: Deferred[None] | None = None  # once it is asked to stop: fires when all is sent
         self._closed = False
+        self._ended = False
+        self._waiters: list[Deferred[None]] = []  # those that have asked it to stop: fire when it has ended
 
     def __repr__(self) -> str:
         return f"<RedisBus {self._place}>"
@@ -151,6 +169,8 @@ class RedisBus:
         """
         See L{IBus.subscribe}.
         """
+        if self._closed:
+            return
         self._wanted.add(channel)
         self._lingering.cancel(channel)
         if channel not in self._confirmed and channel not in self._asking:
@@ -164,6 +184,7 @@ class RedisBus:
         self._wanted.discard(channel)
         if self._closed:
             return
+        self._refusedSince.pop(channel, None)
         if channel in self._confirmed:
             self._lingering.start(channel)
         else:
@@ -180,35 +201,33 @@ class RedisBus:
             raise ValueError(
                 f"a message of {len(data)} bytes is larger than max_bytes of the bus, which is {self._place.maxBytes}"
             )
+        if self._closed:
+            # Nobody is told of a gap any more, so the names need not be kept.
+            self.stats.lost += 1
+            _log.debug("a message on {channel!r} is lost, since the bus has ended", channel=channel)
+            return
         now = self._clock.seconds()
-        if self._closed or not self._outgoing.put(channel, isinstance(message, bytes), data, mark, now):
+        if not self._outgoing.put(channel, isinstance(message, bytes), data, mark, now):
             self._lose({channel: 1})
             return
         self._soon()
 
     def stop(self) -> Deferred[None]:
         """
-        See L{IBus.stop}. It takes L{FLUSH_TIMEOUT} and the time to disconnect at most.
+        See L{IBus.stop}. It takes L{FLUSH_TIMEOUT} and L{txsockjs.bus.wires.STOP_TIMEOUT} at most.
         """
-        if self._stopped is not None:
-            if not self._stopped.called:
-                self._stopped.callback(None)
-            return succeed(None)
-        if self._starting is not None and self._starting.active() and self._outgoing.isEmpty:
-            self._starting.cancel()
-        self._stopped = Deferred()
-        deadline = self._clock.callLater(FLUSH_TIMEOUT, self._stopped.callback, None)
-
-        def flushed(result: None) -> Deferred[Any]:
-            if deadline.active():
-                deadline.cancel()
-            return self._disconnect()
-
-        done = self._stopped
-        done.addCallback(flushed)
-        if self._outgoing.isEmpty:
-            done.callback(None)
-        return done
+        ended: Deferred[None] = Deferred()
+        self._waiters.append(ended)
+        if self._stopped is None:
+            self._stopped = Deferred()
+            deadline = self._clock.callLater(FLUSH_TIMEOUT, self._stopped.callback, None)
+            self._stopped.addCallback(self._flushed, deadline)
+            self._endIfDone()
+        elif not self._stopped.called:
+            self._stopped.callback(None)
+        elif self._ended:
+            self._tellEnd()
+        return ended
 
     def facts(self) -> BusFacts:
         """
@@ -228,11 +247,22 @@ class RedisBus:
     def _isConnected(self) -> bool:
         return self._subscriber.protocol is not None and self._publisher.protocol is not None
 
+    def _flushed(self, result: None, deadline: IDelayedCall) -> None:
+        if deadline.active():
+            deadline.cancel()
+        self._disconnect().addBoth(lambda _: self._tellEnd())
+
+    def _tellEnd(self) -> None:
+        self._ended = True
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
     def _disconnect(self) -> Deferred[Any]:
         self._closed = True
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        for call in (self._starting, self._call):
+            if call is not None and call.active():
+                call.cancel()
         self._forgetAnswers()
         left = self._outgoing.clear()
         if left:
@@ -276,6 +306,8 @@ class RedisBus:
 
     def _turn(self) -> None:
         self._call = None
+        if len(self._lost) >= MAX_LOST_CHANNELS:
+            self._tellLost()
         if self._asked and self._subscriber.protocol is not None:
             asked, self._asked = self._asked, {}
             for channel in asked:
@@ -312,6 +344,8 @@ class RedisBus:
         """
         The server has the first of the pieces that are on their way.
         """
+        if self._closed:
+            return  # given up
         piece = self._outgoing.landed()
         self.stats.messagesOut += len(piece.parts)
         self.stats.bytesOut += piece.size
@@ -321,9 +355,10 @@ class RedisBus:
         self._afterwards()
 
     def _notSent(self, failure: Failure) -> None:
-        if failure.check(txredisapi.ConnectionError) is not None:
-            return  # it will be sent again
+        if self._closed or failure.check(txredisapi.ConnectionError) is not None:
+            return  # given up, or to be sent again
         piece = self._outgoing.landed()
+        self._echoes = deque(echo for echo in self._echoes if echo[0] != piece.number)
         _log.error(
             "the bus does not take what is published on {channel!r}: {why}",
             channel=piece.channel,
@@ -333,12 +368,20 @@ class RedisBus:
         self._afterwards()
 
     def _afterwards(self) -> None:
+        if self._outgoing.isEmpty or self._clock.seconds() - self._lostSince >= LOST_DELAY:
+            self._reportLost()
+        # Only now, since the application may have published something about it.
         if not self._outgoing.isEmpty:
             self._soon()
+        self._endIfDone()
+
+    def _endIfDone(self) -> None:
+        """
+        End, if that is asked for and all is sent, and has come back to members in this process.
+        """
+        if self._stopped is None or self._stopped.called or self._echoes or not self._outgoing.isEmpty:
             return
-        self._reportLost()
-        if self._stopped is not None and not self._stopped.called:
-            self._stopped.callback(None)
+        self._stopped.callback(None)
 
     def _publisherReady(self) -> None:
         self._again = bool(self._outgoing.flight)
@@ -382,11 +425,14 @@ class RedisBus:
         if channel not in self._wanted:
             self._lingering.start(channel)
         self._restoring.discard(channel)
+        since = self._refusedSince.pop(channel, None)
+        if since is not None:
+            self._tell({channel}, since, 0, True)
         self._whole()
         self._soon()
 
     def _notConfirmed(self, failure: Failure, channel: str) -> None:
-        if failure.check(txredisapi.ConnectionError) is not None:
+        if self._closed or failure.check(txredisapi.ConnectionError) is not None:
             return
         _log.error(
             "the bus refuses the channel {channel!r}, and is asked again in {delay} seconds: {why}",
@@ -397,6 +443,7 @@ class RedisBus:
         self._asking.discard(channel)
         if channel in self._wanted:
             self._refused.start(channel)
+            self._refusedSince.setdefault(channel, self._clock.seconds())
         self._restoring.discard(channel)
         self._whole()
         self._soon()
@@ -429,6 +476,7 @@ class RedisBus:
         # They may have been lost on the way since then.
         self._away(self._subscriber.heardAt)
         self._trouble("is away", why)
+        self._endIfDone()
 
     def _forgetAnswers(self) -> None:
         """
@@ -455,6 +503,8 @@ class RedisBus:
         """
         A piece came.
         """
+        if self._closed:
+            return
         stats = self.stats
         try:
             channel = name.decode("utf-8").removeprefix(self._prefix)
@@ -478,6 +528,7 @@ class RedisBus:
             if itsNumber == number:
                 self._lagged(since)
         self._receive(channel, messages, mark)
+        self._endIfDone()
 
     # -- gaps -----------------------------------------------------------------------------------------------------
 
@@ -490,6 +541,8 @@ class RedisBus:
             _log.error("messages are lost: the bus at {place} does not take them", place=str(self._place))
         self._lost.update(lost)
         self.stats.lost += sum(lost.values())
+        if len(self._lost) >= MAX_LOST_CHANNELS:
+            self._soon()
 
     def _whole(self) -> None:
         """
@@ -509,8 +562,11 @@ class RedisBus:
         Tell of what is lost, if that is all that was wrong.
         """
         if self._lost and (self._awaySince is None or self._closed):
-            lost, self._lost = self._lost, Counter()
-            self._tell(set(lost), self._lostSince, lost.total(), False)
+            self._tellLost()
+
+    def _tellLost(self) -> None:
+        lost, self._lost = self._lost, Counter()
+        self._tell(set(lost), self._lostSince, lost.total(), False)
 
     def _tell(self, channels: set[str], since: float, lost: int, missed: bool) -> None:
         self.stats.gaps += 1

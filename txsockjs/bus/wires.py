@@ -190,11 +190,13 @@ class Wire:
 
     def stop(self) -> Deferred[None]:
         """
-        Disconnect for good, when what was written is sent or has taken too long.
+        Disconnect for good, when what was written is sent or has taken too long. Over TLS, something may still come
+        meanwhile.
 
         @return: fires when that is done.
         """
         self._stopping = True
+        self.protocol = None
         stopped: Deferred[None] = self._service.stopService()
         if stopped.called:
             return stopped
@@ -257,7 +259,7 @@ class Wire:
             self._failed(protocol.refusal or why.getErrorMessage())
 
     def _usable(self, answer: object, protocol: Any) -> None:
-        if protocol is self._current and protocol.refusal is None:
+        if protocol is self._current and protocol.refusal is None and not self._stopping:
             self._rejected = 0
             self.protocol = protocol
             self._ready()
