@@ -65,6 +65,8 @@ class NameTests(SynchronousTestCase):
             "http://",
             "http://:9100",
             "http://h:x",
+            "http://[::1",
+            "http://[x]:80",
             "http://h:99999",
             "p=http://u:p@h",
             "http://h/?q",

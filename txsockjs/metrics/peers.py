@@ -261,14 +261,15 @@ def peerFromString(reactor: Any, text: str) -> Peer:
 
 
 def _peerOfURL(reactor: Any, name: str, url: str) -> Peer:
-    parts = urlsplit(url)
-    isSecure = parts.scheme == "https"
+    wrong = f"{url!r} is no URL of a metrics port, such as http://10.0.0.2:9100"
     try:
+        parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        host, port = "", 0
+        raise ValueError(wrong) from None
     if not host or port == 0 or parts.query or parts.fragment or parts.username is not None or not url.isascii():
-        raise ValueError(f"{url!r} is no URL of a metrics port, such as http://10.0.0.2:9100")
+        raise ValueError(wrong)
+    isSecure = parts.scheme == "https"
     endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, host, port or (443 if isSecure else 80))
     if isSecure:
         try:
