@@ -639,6 +639,16 @@ class ServiceTests(DirectoryMixin, TestCase):
             with self.assertRaisesRegex(CannotStart, why):
                 tap.makeService(parse("--app-dir", str(self.directory), *flags))
 
+    def test_metricsOfProcesses(self) -> None:
+        """
+        Each of many processes tells its metrics in the directory that they share, whatever that is called.
+        """
+        service = tap.makeService(parse("--processes", "2", "--metrics", "0"))
+        (arguments,) = service._service.extraArguments
+        for directory in ("/tmp/sockjs-1", "/a=b:c\\d 'e\"/sockjs-1"):
+            ((_, endpoint),) = tap._endpoints(reactor, "metrics", parse(*arguments("p1", directory)).metrics, "/")
+            self.assertEqual(endpoint._address, f"{directory}/p1.metrics")
+
     def test_noPrometheus(self) -> None:
         """
         Without C{prometheus-client}, C{--metrics} says what to install.
@@ -775,6 +785,14 @@ class NotListeningTests(SynchronousTestCase):
         service = self.service(fail(CannotListenError("", 1, "Cannot acquire lock")))
         self.assertRaises(CannotStart, service.startService)
         self.assertEqual("sockjs: cannot listen on end:0: Cannot acquire lock\n", self.said.read_text())
+
+    def test_noErrorNumber(self) -> None:
+        """
+        What the system did not have to be asked for is told by its own words alone.
+        """
+        service = self.service(fail(CannotListenError("", 1, OSError("AF_UNIX path too long"))))
+        self.assertRaises(CannotStart, service.startService)
+        self.assertEqual("sockjs: cannot listen on end:0: AF_UNIX path too long\n", self.said.read_text())
 
     def test_later(self) -> None:
         """
