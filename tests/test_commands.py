@@ -7,7 +7,10 @@ The commands of many processes.
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.selectreactor import SelectReactor
@@ -17,7 +20,13 @@ from tests.test_tap import parse
 from txsockjs.commands import commandsFor, namesOf
 from txsockjs.starting import CannotStart
 
-TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile="]
+TWISTD = [
+    sys.executable,
+    "-c",
+    "import os; os.setpgid(0, 0); from twisted.scripts.twistd import run; run()",
+    "--nodaemon",
+    "--pidfile=",
+]
 
 
 class CommandsTests(SynchronousTestCase):
@@ -39,6 +48,19 @@ class CommandsTests(SynchronousTestCase):
                 "p2": [*TWISTD, "sockjs", "--process-name=p2", "--port=tcp:2", *shared],
             },
         )
+
+    def test_group(self) -> None:
+        """
+        What comes from a terminal does not reach a process, from before it has loaded anything.
+        """
+        scripts = Path(self.mktemp()) / "twisted" / "scripts"
+        scripts.mkdir(parents=True)
+        (scripts.parent / "__init__.py").write_text("")
+        (scripts / "__init__.py").write_text("")
+        (scripts / "twistd.py").write_text("import os\nprint(os.getpgrp() == os.getpid())\nrun = bool\n")
+        (command,) = commandsFor([], {"p1": []}, object()).values()
+        environment = {**os.environ, "PYTHONPATH": str(scripts.parent.parent.absolute())}
+        self.assertEqual(subprocess.check_output(command, env=environment, timeout=60), b"True\n")
 
     def test_reactor(self) -> None:
         """

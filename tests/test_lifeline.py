@@ -30,8 +30,6 @@ class LifelineTests(TestCase):
         self.listen, self.telling = os.pipe()
         self.open = {self.hearing, self.speak, self.listen, self.telling}
         self.addCleanup(lambda: [os.close(fd) for fd in self.open])
-        self.groups: list[tuple[int, int]] = []
-        self.patch(os, "setpgid", lambda *ids: self.groups.append(ids))
         self.lifeline = Lifeline(reactor, self.hearing, self.telling)
         self.lost: Deferred[None] = Deferred()
         self.hurried: Deferred[None] = Deferred()
@@ -83,7 +81,6 @@ class LifelineTests(TestCase):
         self.start()
         self.assertEqual(self.groups, [(0, 0)])
         self.assertFalse(os.get_inheritable(self.telling))
-
     def test_regularEnd(self) -> None:
         """
         That the reactor closes everything at its end is not the loss of the supervisor.
