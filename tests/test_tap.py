@@ -242,7 +242,7 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
 
     def test_metricsBesideProcesses(self) -> None:
         """
-        Those who watch can't be served where one of many processes serves, which would not come up; beside them they can.
+        Those who watch can't be served where one of many processes serves, but beside them.
         """
         processes = ["--processes", "4", "--port", "8081"]
         self.assertEqual(
