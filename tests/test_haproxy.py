@@ -184,6 +184,12 @@ class HAProxyTests(SynchronousTestCase):
             "#     twistd -n sockjs --drain-reason $'It\\U00000027s\\U0000000aover' --cookie-needed\n#\n",
             self.printed("--drain-reason", "It's\nover", "--cookie-needed"),
         )
+        for bus, shown in (
+            ("redis://user:s3cret@127.0.0.1/1", "redis://user:...@127.0.0.1/1"),
+            ("redis://:s3cret@h:1", "redis://:...@h:1"),
+            ("redis://h:1/0", "redis://h:1/0"),
+        ):
+            self.assertIn(f"#     twistd -n sockjs --bus {shown}\n", self.printed("--bus", bus))
         self.assertIn("in front of this command, which serves at 127.0.0.1:8081:\n", self.printed())
 
 

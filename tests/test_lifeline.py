@@ -74,8 +74,7 @@ class LifelineTests(TestCase):
 
     def test_own(self) -> None:
         """
-        The process leaves the group that gets the signals of the terminal, and keeps its pipe from processes that it
-        starts.
+        The process keeps its pipe from processes that it starts.
         """
         os.set_inheritable(self.telling, True)
         self.start()

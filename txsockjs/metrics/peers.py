@@ -128,12 +128,25 @@ class Peer:
 
 def _rowsOf(body: bytes) -> list[dict[str, Any]]:
     try:
-        rows = json.loads(body)["processes"]
-        if all(isinstance(row["process"], str) and isinstance(row["state"], str) for row in rows):
+        rows = json.loads(body, parse_constant=_noConstant)["processes"]
+        if all(map(_isRow, rows)):
             return list(rows)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         pass
     raise BadAnswer("answers with something else")
+
+
+def _noConstant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON: browsers could not read it")
+
+
+def _isRow(row: Any) -> bool:
+    """
+    @return: whether the status page can make something of it.
+    """
+    if not (isinstance(row["process"], str) and isinstance(row["state"], str)):
+        return False
+    return row["state"] == "gone" or all(isinstance(row["lag"][which], (int, float)) for which in ("last", "most"))
 
 
 def _tooLate(result: object, seconds: float) -> Failure:
