@@ -186,7 +186,7 @@ class HAProxyTests(SynchronousTestCase):
         )
         for bus, shown in (
             ("redis://user:s3cret@127.0.0.1/1", "redis://user:...@127.0.0.1/1"),
-            ("redis://:s3cret@h:1", "redis://:...@h:1"),
+            ("redis://:s3@c:ret@h:1", "redis://:...@h:1"),
             ("redis://h:1/0", "redis://h:1/0"),
         ):
             self.assertIn(f"#     twistd -n sockjs --bus {shown}\n", self.printed("--bus", bus))

@@ -149,6 +149,9 @@ _NO_CHROOT = "    # No chroot: from inside of it HAProxy would not find the sock
 _SPECIAL = re.compile(r"""[\s"'#$\\]""")
 """What stands for something else in a word of HAProxy's."""
 
+_PASSWORD = re.compile(r"(?<=://)([^:/?]*):[^/?]*(?=@)")
+"""In the URL of a bus. Configurations are copied, and kept where others can read them."""
+
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 _OLD = 30
@@ -235,7 +238,8 @@ def _head(given: Iterable[tuple[str, str]], addresses: Sequence[str]) -> str:
     for name, value in given:
         if name == "--print-haproxy-config":
             continue
-        words = f"{name} {_quoted(value)}" if value else name
+        shown = _PASSWORD.sub(r"\1:...", value) if name == "--bus" else value
+        words = f"{name} {_quoted(shown)}" if value else name
         if len(lines[-1]) + len(words) + 3 > _WIDTH and not lines[-1].endswith("    "):
             lines[-1] += " \\"
             lines.append(f"#         {words}")
