@@ -22,6 +22,7 @@ from txsockjs.starting import CannotStart
 
 TWISTD = [
     sys.executable,
+    "-P",
     "-c",
     "import os; os.setpgid(0, 0); from twisted.scripts.twistd import run; run()",
     "--nodaemon",
@@ -51,16 +52,19 @@ class CommandsTests(SynchronousTestCase):
 
     def test_group(self) -> None:
         """
-        What comes from a terminal does not reach a process, from before it has loaded anything.
+        What comes from a terminal does not reach a process, from before it has loaded anything; and what it loads is
+        never a file of the user's that happens to have the name.
         """
         scripts = Path(self.mktemp()) / "twisted" / "scripts"
         scripts.mkdir(parents=True)
         (scripts.parent / "__init__.py").write_text("")
         (scripts / "__init__.py").write_text("")
-        (scripts / "twistd.py").write_text("import os\nprint(os.getpgrp() == os.getpid())\nrun = bool\n")
+        (scripts / "twistd.py").write_text(
+            "import os, sys\nprint(os.getpgrp() == os.getpid(), '' in sys.path)\nrun = bool\n"
+        )
         (command,) = commandsFor([], {"p1": []}, object()).values()
         environment = {**os.environ, "PYTHONPATH": str(scripts.parent.parent.absolute())}
-        self.assertEqual(subprocess.check_output(command, env=environment, timeout=60), b"True\n")
+        self.assertEqual(subprocess.check_output(command, env=environment, timeout=60), b"True False\n")
 
     def test_reactor(self) -> None:
         """
@@ -76,9 +80,9 @@ class CommandsTests(SynchronousTestCase):
         What C{twistd} was told of its directory and its umask holds there, too.
         """
         (command,) = commandsFor([], {"p1": []}, object(), {"rundir": "/x", "umask": 0o27}).values()
-        self.assertEqual(command[5:7], ["--rundir=/x", "--umask=27"])
+        self.assertEqual(command[6:8], ["--rundir=/x", "--umask=27"])
         (command,) = commandsFor([], {"p1": []}, object(), {"rundir": ".", "umask": None}).values()
-        self.assertEqual(command[5], "sockjs")
+        self.assertEqual(command[6], "sockjs")
 
     def test_names(self) -> None:
         """

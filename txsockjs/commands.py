@@ -46,7 +46,7 @@ def commandsFor(
 
     @return: the commands with their arguments, by the names of the processes.
     """
-    start = [sys.executable, "-c", _TWISTD, "--nodaemon", "--pidfile="]
+    start = [sys.executable, "-P", "-c", _TWISTD, "--nodaemon", "--pidfile="]
     here = type(reactor).__module__
     kind = next((each.shortName for each in getReactorTypes() if getattr(each, "moduleName", None) == here), None)
     if kind is not None:
