@@ -7,7 +7,10 @@ The commands of many processes.
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.selectreactor import SelectReactor
@@ -17,7 +20,14 @@ from tests.test_tap import parse
 from txsockjs.commands import commandsFor, namesOf
 from txsockjs.starting import CannotStart
 
-TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--nodaemon", "--pidfile="]
+TWISTD = [
+    sys.executable,
+    "-P",
+    "-c",
+    "import os; os.setpgid(0, 0); from twisted.scripts.twistd import run; run()",
+    "--nodaemon",
+    "--pidfile=",
+]
 
 
 class CommandsTests(SynchronousTestCase):
@@ -40,6 +50,22 @@ class CommandsTests(SynchronousTestCase):
             },
         )
 
+    def test_group(self) -> None:
+        """
+        What comes from a terminal does not reach a process, from before it has loaded anything; and what it loads is
+        never a file of the user's that happens to have the name.
+        """
+        scripts = Path(self.mktemp()) / "twisted" / "scripts"
+        scripts.mkdir(parents=True)
+        (scripts.parent / "__init__.py").write_text("")
+        (scripts / "__init__.py").write_text("")
+        (scripts / "twistd.py").write_text(
+            "import os, sys\nprint(os.getpgrp() == os.getpid(), '' in sys.path)\nrun = bool\n"
+        )
+        (command,) = commandsFor([], {"p1": []}, object()).values()
+        environment = {**os.environ, "PYTHONPATH": str(scripts.parent.parent.absolute())}
+        self.assertEqual(subprocess.check_output(command, env=environment, timeout=60), b"True False\n")
+
     def test_reactor(self) -> None:
         """
         The reactor there is the one that runs here, where Twisted has a name for it.
@@ -54,9 +80,9 @@ class CommandsTests(SynchronousTestCase):
         What C{twistd} was told of its directory and its umask holds there, too.
         """
         (command,) = commandsFor([], {"p1": []}, object(), {"rundir": "/x", "umask": 0o27}).values()
-        self.assertEqual(command[5:7], ["--rundir=/x", "--umask=27"])
+        self.assertEqual(command[6:8], ["--rundir=/x", "--umask=27"])
         (command,) = commandsFor([], {"p1": []}, object(), {"rundir": ".", "umask": None}).values()
-        self.assertEqual(command[5], "sockjs")
+        self.assertEqual(command[6], "sockjs")
 
     def test_names(self) -> None:
         """

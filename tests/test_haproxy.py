@@ -98,6 +98,21 @@ class HAProxyTests(SynchronousTestCase):
         self.assertIn("--port systemd:index=0: there is neither a port", self.refused("--port", "systemd:index=0"))
         self.assertIn("--heartbeat-delay", self.refused("--heartbeat-delay", "x"))
 
+    def test_sockets(self) -> None:
+        """
+        HAProxy stays out of its chroot where the processes are at sockets, which it could not find from there; a path
+        is one word, and nothing else, whatever is in it.
+        """
+        chroot = "\n    chroot /var/lib/haproxy\n"
+        self.assertIn(chroot, self.printed("--port", "8081"))
+        self.assertNotIn(chroot, self.printed("--port", "unix:/run/app.sock"))
+        self.assertNotIn(chroot, self.printed("--port", "haproxy:unix:/run/app.sock", "--processes", "2"))
+        self.assertEqual(
+            self.servers("--port", r"""unix:/run/a b/#$"'.sock"""), [r"""p1 unix@/run/a\ b/\#\$\"\'.sock"""]
+        )
+        self.assertIn("such characters", self.refused("--port", "unix:/run/a\nb.sock"))
+        self.assertIn("--port unix:: there is neither a port", self.refused("--port", "unix:"))
+
     def test_silence(self) -> None:
         """
         Nothing is cut by HAProxy that the processes keep.
@@ -165,6 +180,16 @@ class HAProxyTests(SynchronousTestCase):
             words,
             [*["twistd", "-n", "sockjs", "--processes", "13", "--drain-reason"], *arguments[2:]],
         )
+        self.assertIn(
+            "#     twistd -n sockjs --drain-reason $'It\\U00000027s\\U0000000aover' --cookie-needed\n#\n",
+            self.printed("--drain-reason", "It's\nover", "--cookie-needed"),
+        )
+        for bus, shown in (
+            ("redis://user:s3cret@127.0.0.1/1", "redis://user:...@127.0.0.1/1"),
+            ("redis://:s3@c:ret@h:1", "redis://:...@h:1"),
+            ("redis://h:1/0", "redis://h:1/0"),
+        ):
+            self.assertIn(f"#     twistd -n sockjs --bus {shown}\n", self.printed("--bus", bus))
         self.assertIn("in front of this command, which serves at 127.0.0.1:8081:\n", self.printed())
 
 

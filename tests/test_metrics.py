@@ -709,7 +709,8 @@ class ManyTests(SiteCase):
             if state is None:
                 peer.fail("/status.json")
             else:
-                peer.say("/status.json", json.dumps({"processes": [{"process": "", "state": state}]}).encode())
+                row = {"process": "", "state": state, "lag": {"last": 0, "most": 0.5}}
+                peer.say("/status.json", json.dumps({"processes": [row]}).encode())
         self.assertTrue(answer().ended)
         self.clock.advance(1)
         return answer()
@@ -723,7 +724,7 @@ class ManyTests(SiteCase):
             json.loads(answer.body),
             {
                 "processes": [
-                    {"process": "p1", "state": "serving"},
+                    {"process": "p1", "state": "serving", "lag": {"last": 0, "most": 0.5}},
                     {"process": "p2", "state": "gone", "why": "can't be reached"},
                 ]
             },
@@ -757,6 +758,10 @@ class ManyTests(SiteCase):
             b"null",
             b'{"processes": 3}',
             b'{"processes": [{"process": 1}]}',
+            b'{"processes": [{"process": "", "state": "serving"}]}',
+            b'{"processes": [{"process": "", "state": "serving", "lag": {"last": 0, "most": "0"}}]}',
+            b'{"processes": [{"process": "", "state": "serving", "lag": {"last": NaN, "most": 0}}]}',
+            b"[" * 100_000,
             b"\xff",
         ):
             answer = self.ask("GET", "/status.json")

@@ -65,6 +65,8 @@ class NameTests(SynchronousTestCase):
             "http://",
             "http://:9100",
             "http://h:x",
+            "http://[::1",
+            "http://[x]:80",
             "http://h:99999",
             "p=http://u:p@h",
             "http://h/?q",
@@ -245,7 +247,8 @@ class AskingTests(TestCase):
         """
         Those who ask for the same at the same time share one question, and each can do with the answer what it likes.
         """
-        body = json.dumps({"processes": [{"process": "", "state": "serving"}]}).encode("ascii")
+        row = {"process": "", "state": "serving", "lag": {"last": 0.0, "most": 0.0}}
+        body = json.dumps({"processes": [row]}).encode("ascii")
         peer = await self.answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         first, second = await gatherResults([peer.status(), peer.status()])
         self.assertEqual(first, second)

@@ -97,6 +97,8 @@ class SpreadTests(SynchronousTestCase):
             self.refused("unix:s", "unix:s"), "unix:s: unix:s-p1 is the place of another process, by unix:s"
         )
         self.assertEqual(self.refused("tcp:65534"), "tcp:65534: 3 processes need as many ports, and these end at 65535")
+        self.assertEqual(self.refused("unix:"), "unix:: '' is no path of a socket")
+        self.assertEqual(self.refused("unix:/:mode=600"), "unix:/:mode=600: '/' is no path of a socket")
         for description in ("systemd:domain=INET:index=0", "launchd", "", "fd:name=8080"):
             self.assertIn(f"{description}: there is no port number in it to count on from", self.refused(description))
         self.assertIn("is the place of another process", self.refused("x:{process}", "x:{process}"))
@@ -121,3 +123,23 @@ class PlaceTests(SynchronousTestCase):
         ):
             place = placeOf(description)
             self.assertEqual((place.kind, place.wrapped, place.port, place.path, place.interface), facts, description)
+
+    def test_meets(self) -> None:
+        """
+        It tells which places can't both be listened at.
+        """
+        for one, other, meets in (
+            ("tcp:1", "tcp:1", True),
+            ("tcp:1", "tcp:2", False),
+            ("tcp:0", "tcp:0", False),
+            ("tcp:1:interface=127.0.0.1", "tcp:1", True),
+            (r"tcp:1:interface=\:\:", "tcp:1:interface=127.0.0.1", True),
+            ("tcp:1:interface=127.0.0.1", "haproxy:tcp:1:interface=127.0.0.1", True),
+            ("tcp:1:interface=127.0.0.1", "tcp:1:interface=10.0.0.1", False),
+            ("unix:/a", "unix:address=/a:mode=600", True),
+            ("unix:/a", "unix:/b", False),
+            ("unix:/a", "tcp:1", False),
+            ("systemd:index=0", "systemd:index=0", False),
+        ):
+            self.assertEqual(placeOf(one).meets(placeOf(other)), meets, (one, other))
+            self.assertEqual(placeOf(other).meets(placeOf(one)), meets, (other, one))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import tempfile
 from typing import Any
 
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
@@ -287,6 +288,24 @@ class StartTests(SupervisorCase):
         self.assertIs(signal.getsignal(signal.SIGHUP), before)
         self.assertEqual((self.reactor.getDelayedCalls(), self.reactor.stops), ([], 0))
         self.assertEqual(said, ["p1: it can't be started: No such file or directory"])
+
+    def test_noRunDirectory(self) -> None:
+        """
+        Where there can be no directory for the processes, this is said in one line, and nothing is started.
+        """
+        before = signal.getsignal(signal.SIGHUP)
+        said: list[str] = []
+        self.patch(starting.CannotStart, "say", lambda error, pid: said.append(str(error)))
+
+        def full(prefix: str) -> str:
+            raise OSError(28, "No space left on device", "/tmp/x")
+
+        self.patch(tempfile, "mkdtemp", full)
+        self.assertRaises(starting.CannotStart, self.supervisor.startService)
+        self.assertFalse(self.supervisor.running)
+        self.assertIs(signal.getsignal(signal.SIGHUP), before)
+        self.assertEqual((self.reactor.started, self.reactor.getDelayedCalls()), ([], []))
+        self.assertEqual(said, ["there can be no directory for the processes: No space left on device: /tmp/x"])
 
     def test_othersFail(self) -> None:
         """

@@ -240,6 +240,18 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
         for peer in ("", "p2="):
             self.assertIn("it has to say where", self.refused("--metrics", "1", "--metrics-peer", peer))
 
+    def test_metricsBesideProcesses(self) -> None:
+        """
+        Those who watch can't be served where one of many processes serves, but beside them.
+        """
+        processes = ["--processes", "4", "--port", "8081"]
+        self.assertEqual(
+            "--metrics tcp:8083:interface=127.0.0.1: that is where p3 serves, by --port tcp:8083",
+            self.refused(*processes, "--metrics", "8083"),
+        )
+        for port in ("8080", "8085", "0", "unix:/run/metrics.sock"):
+            self.assertEqual(1, len(parse(*processes, "--metrics", port).metrics))
+
     def test_bus(self) -> None:
         """
         A bus is described by a URL; what is wrong with one is told without showing it, as it may have a password.
@@ -617,9 +629,25 @@ class ServiceTests(DirectoryMixin, TestCase):
         for flags, why in (
             (["--metrics", "nonsense:1"], "--metrics nonsense:1: that describes no endpoint"),
             (["--metrics", "0", "--metrics-peer", "9100"], "--metrics-peer '9100' is neither a URL nor"),
+            (
+                ["--metrics", "0", "--metrics-peer", "x=http://h:1", "--metrics-peer", "x=http://h:2"],
+                "--metrics-peer x=http://h:2: there are two called 'x'",
+            ),
+            (["--process-name", "x", "--metrics", "0", "--metrics-peer", "x=http://h:1"], "two called 'x'"),
+            (["--processes", "2", "--metrics", "0", "--metrics-peer", "p2=http://h:1"], "two called 'p2'"),
         ):
             with self.assertRaisesRegex(CannotStart, why):
                 tap.makeService(parse("--app-dir", str(self.directory), *flags))
+
+    def test_metricsOfProcesses(self) -> None:
+        """
+        Each of many processes tells its metrics in the directory that they share, whatever that is called.
+        """
+        service = tap.makeService(parse("--processes", "2", "--metrics", "0"))
+        (arguments,) = service._service.extraArguments
+        for directory in ("/tmp/sockjs-1", "/a=b:c\\d 'e\"/sockjs-1"):
+            ((_, endpoint),) = tap._endpoints(reactor, "metrics", parse(*arguments("p1", directory)).metrics, "/")
+            self.assertEqual(endpoint._address, f"{directory}/p1.metrics")
 
     def test_noPrometheus(self) -> None:
         """
@@ -757,6 +785,14 @@ class NotListeningTests(SynchronousTestCase):
         service = self.service(fail(CannotListenError("", 1, "Cannot acquire lock")))
         self.assertRaises(CannotStart, service.startService)
         self.assertEqual("sockjs: cannot listen on end:0: Cannot acquire lock\n", self.said.read_text())
+
+    def test_noErrorNumber(self) -> None:
+        """
+        What the system did not have to be asked for is told by its own words alone.
+        """
+        service = self.service(fail(CannotListenError("", 1, OSError("AF_UNIX path too long"))))
+        self.assertRaises(CannotStart, service.startService)
+        self.assertEqual("sockjs: cannot listen on end:0: AF_UNIX path too long\n", self.said.read_text())
 
     def test_later(self) -> None:
         """

@@ -17,7 +17,9 @@ __all__ = ["commandsFor", "namesOf"]
 _OWN = {"--port", "--processes", "--process-name", "--print-haproxy-config", "--metrics", "--metrics-peer"}
 """Flags that are not passed on."""
 
-_TWISTD = "from twisted.scripts.twistd import run; run()"
+_TWISTD = "import os; os.setpgid(0, 0); from twisted.scripts.twistd import run; run()"
+"""Signals of a terminal are for the supervisor, which tells each process when it is its turn, so each is a group of its
+own, before all else. C{spawnProcess} has no way to say that."""
 
 
 def namesOf(count: int) -> list[str]:
@@ -44,7 +46,7 @@ def commandsFor(
 
     @return: the commands with their arguments, by the names of the processes.
     """
-    start = [sys.executable, "-c", _TWISTD, "--nodaemon", "--pidfile="]
+    start = [sys.executable, "-P", "-c", _TWISTD, "--nodaemon", "--pidfile="]
     here = type(reactor).__module__
     kind = next((each.shortName for each in getReactorTypes() if getattr(each, "moduleName", None) == here), None)
     if kind is not None:

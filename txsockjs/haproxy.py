@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from string import Template
@@ -35,8 +36,7 @@ global
     log /dev/log local0
     user haproxy
     group haproxy
-    chroot /var/lib/haproxy
-    stats socket /run/haproxy/admin.sock mode 660 level admin expose-fd listeners
+$chroot    stats socket /run/haproxy/admin.sock mode 660 level admin expose-fd listeners
     # Each session is one connection of a client, two while it sends, and as many to the processes.
     maxconn 8000
     # The name of this HAProxy among its peers, see there.
@@ -142,6 +142,16 @@ _BY_COOKIE = r"""    # /<service>/<server>/<session>/<transport>: what brings me
     acl sends path_reg /[^/.]+/[^/.]+/(xhr_send|jsonp_send)$$
 """
 
+_CHROOT = "    chroot /var/lib/haproxy\n"
+
+_NO_CHROOT = "    # No chroot: from inside of it HAProxy would not find the sockets of the processes.\n"
+
+_SPECIAL = re.compile(r"""[\s"'#$\\]""")
+"""What stands for something else in a word of HAProxy's."""
+
+_PASSWORD = re.compile(r"(?<=://)([^:/?]*):[^/?]*(?=@)")
+"""In the URL of a bus. Configurations are copied, and kept where others can read them."""
+
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 _OLD = 30
@@ -175,6 +185,7 @@ def configuration(
     byCookie = bool(options.cookie_needed)
     expiry = max(_OLD, math.ceil(options.disconnect_delay / 20))
     return Template(_TEXT).substitute(
+        chroot=_CHROOT if place.path is None else _NO_CHROOT,
         head=_head(given, list(addresses.values())),
         sticking=_BY_COOKIE_BRIEFLY if byCookie else _BY_TABLE_BRIEFLY,
         silence=_silence(options),
@@ -193,8 +204,11 @@ def _addressOf(description: str, directory: str) -> str:
     @return: where HAProxy finds what listens there.
     """
     place = placeOf(description)
-    if place.path is not None:
-        return f"unix@{os.path.join(directory, place.path)}"
+    if place.path:
+        path = os.path.join(directory, place.path)
+        if not path.isprintable():
+            raise ValueError(f"{description}: a path with such characters can't stand in HAProxy's configuration")
+        return f"unix@{path}"
     if place.port is None:
         raise ValueError(
             f"{description}: there is neither a port number nor a path in it by which HAProxy could connect"
@@ -224,13 +238,23 @@ def _head(given: Iterable[tuple[str, str]], addresses: Sequence[str]) -> str:
     for name, value in given:
         if name == "--print-haproxy-config":
             continue
-        words = f"{name} {shlex.quote(value)}" if value else name
+        shown = _PASSWORD.sub(r"\1:...", value) if name == "--bus" else value
+        words = f"{name} {_quoted(shown)}" if value else name
         if len(lines[-1]) + len(words) + 3 > _WIDTH and not lines[-1].endswith("    "):
             lines[-1] += " \\"
             lines.append(f"#         {words}")
         else:
             lines[-1] += f" {words}"
     return "\n".join([f"# HAProxy (2.6 or newer) in front of {which} at {where}:", "#", *lines, ""])
+
+
+def _quoted(value: str) -> str:
+    """
+    @return: a word for a shell, on one line whatever there is in it.
+    """
+    if value.isprintable():
+        return shlex.quote(value)
+    return "$'" + "".join(c if c.isprintable() and c not in "'\\" else f"\\U{ord(c):08x}" for c in value) + "'"
 
 
 def _silence(options: Options) -> str:
@@ -277,5 +301,9 @@ def _servers(addresses: Mapping[str, str], place: Place, byCookie: bool) -> str:
     for name, address in addresses.items():
         if byCookie:
             lines.append(f"    use-server {name} if {{ req.cook(JSESSIONID) -m beg {name}. }}\n")
-        lines.append(f"    server {name} {address}{more}\n")
+        lines.append(f"    server {name} {_SPECIAL.sub(_escaped, address)}{more}\n")
     return before + "".join(lines)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return "\\" + match[0]

@@ -67,8 +67,6 @@ class Lifeline(FileDescriptor):
         """
         self._lost = lost
         self._hurry = hurry
-        # The signals of a terminal are for the supervisor, which tells each process when it is its turn.
-        os.setpgid(0, 0)
         setNonBlocking(self._hearing)
         os.set_inheritable(self._telling, False)
         self.startReading()

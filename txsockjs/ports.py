@@ -21,6 +21,9 @@ _WRAPPERS = ("haproxy",)
 
 _MOST = 65535
 
+_EVERYWHERE = (None, "", "0.0.0.0", "::")
+"""Interfaces that stand for all."""
+
 
 class Place:
     """
@@ -66,6 +69,15 @@ class Place:
                 self._at = at
                 self.port = int(match["number"])
                 return
+
+    def meets(self, other: Place) -> bool:
+        """
+        @return: whether only one of the two places can be listened at.
+        """
+        if self.path is not None or not self.port:
+            return self.path is not None and self.path == other.path
+        isNear = self.interface in _EVERYWHERE or other.interface in (self.interface, *_EVERYWHERE)
+        return isNear and self.port == other.port
 
     def beside(self, name: str, number: int) -> str:
         """
@@ -116,6 +128,8 @@ def spread(descriptions: Sequence[str], names: Sequence[str]) -> dict[str, list[
                 f"{description}: there is no port number in it to count on from for the other processes; put {_FIELD} "
                 "where the name of each belongs"
             )
+        if place.path is not None and not PurePosixPath(place.path).name:
+            raise ValueError(f"{description}: {place.path!r} is no path of a socket")
         if not isTemplate and (place.port or 0) + len(names) - 1 > _MOST:
             raise ValueError(f"{description}: {len(names)} processes need as many ports, and these end at {_MOST}")
         for number, name in enumerate(names):

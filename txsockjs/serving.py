@@ -392,7 +392,7 @@ def whyNotListening(failure: Failure, directory: str) -> str:
     error: object = failure.value
     if isinstance(error, CannotListenError):
         error = error.socketError
-        if not isinstance(error, OSError):
+        if not isinstance(error, OSError) or not error.strerror:
             return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if os.path.isabs(str(error.filename)) else "")

@@ -292,8 +292,8 @@ class Supervisor(ProcessMonitor):
 
         @raise CannotStart: when it is known at once that this can't be done.
         """
+        self._makeRunDirectory()
         Service.startService(self)
-        self.runDirectory = tempfile.mkdtemp(prefix="sockjs-")  # of mode 0700
         self._restoreHangUp = replaceSignalHandlers(self._reactor, self.rollingRestart, [signal.SIGHUP], force=True)
         names = list(self._commands)
         _log.info(
@@ -309,6 +309,15 @@ class Supervisor(ProcessMonitor):
             Service.stopService(self)
             self._clearUp(None)
             raise self._failed
+
+    def _makeRunDirectory(self) -> None:
+        try:
+            self.runDirectory = tempfile.mkdtemp(prefix="sockjs-")  # of mode 0700
+        except OSError as error:
+            where = f": {error.filename}" if error.filename else ""
+            failed = CannotStart(f"there can be no directory for the processes: {error.strerror}{where}")
+            failed.say(self._pid)
+            raise failed from error
 
     def _add(self, name: str) -> None:
         extra = [argument for more in self.extraArguments for argument in more(name, self.runDirectory)]

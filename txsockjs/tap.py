@@ -29,7 +29,7 @@ from txsockjs.commands import commandsFor, namesOf
 from txsockjs.naming import findFactory
 from txsockjs.options import OPTIONS, OptionInfo
 from txsockjs.options import Options as ServiceOptions
-from txsockjs.ports import spread
+from txsockjs.ports import placeOf, spread
 from txsockjs.serving import SockJSService, WatchedService, WatchingService, whyNotListening
 from txsockjs.starting import CannotStart
 
@@ -330,6 +330,12 @@ class Options(usage.Options):
             self.places = spread(self.ports or [DEFAULT_PORT], names)
         except ValueError as error:
             raise usage.UsageError(f"--port {error}") from None
+        for description in self.metrics:
+            place = placeOf(description)
+            for name, own in self.places.items():
+                taken = next((port for port in own if place.meets(placeOf(port))), None)
+                if taken is not None:
+                    raise usage.UsageError(f"--metrics {description}: that is where {name} serves, by --port {taken}")
 
     def _parsed(self, info: OptionInfo, text: str) -> Any:
         try:
@@ -414,7 +420,7 @@ def _supervisor(options: Options, reactor: Any) -> Supervisor | WatchedService:
     if watching is None:
         return supervisor
     supervisor.extraArguments.append(
-        lambda name, directory: [f"--metrics=unix:{quoteStringArgument(os.path.join(directory, name))}.metrics"]
+        lambda name, directory: [f"--metrics=unix:address={quoteStringArgument(os.path.join(directory, name))}.metrics"]
     )
     return WatchedService(supervisor, watching)
 
@@ -506,10 +512,15 @@ def _watching(
 
     endpoints = _endpoints(reactor, "metrics", options.metrics, options.appDir)
     peers = [] if children is None else [peerAt(reactor, name, children) for name in options.places]
+    names = {peer.name for peer in peers} | {options.settings.get("process_name")}
     for text in options.peers:
         try:
             peers.append(peerFromString(reactor, text))
         except ValueError as error:
             raise CannotStart(f"--metrics-peer {error}") from error
+        name = peers[-1].name
+        if name in names:
+            raise CannotStart(f"--metrics-peer {text}: there are two called {name!r}; NAME=WHERE gives another name")
+        names.add(name)
     watched = None if site is None else Watched(site, options.settings.get("process_name") or "", reactor)
     return WatchingService(reactor, StatusSite(watched, peers, reactor=reactor), endpoints, options.appDir, watched)

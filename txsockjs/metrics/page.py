@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_metrics_site -*-
+# -*- test-case-name: tests.test_metrics -*-
 """
 The status page: live charts for those who have no Prometheus at hand.
 """

@@ -128,12 +128,25 @@ class Peer:
 
 def _rowsOf(body: bytes) -> list[dict[str, Any]]:
     try:
-        rows = json.loads(body)["processes"]
-        if all(isinstance(row["process"], str) and isinstance(row["state"], str) for row in rows):
+        rows = json.loads(body, parse_constant=_noConstant)["processes"]
+        if all(map(_isRow, rows)):
             return list(rows)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         pass
     raise BadAnswer("answers with something else")
+
+
+def _noConstant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON: browsers could not read it")
+
+
+def _isRow(row: Any) -> bool:
+    """
+    @return: whether the status page can make something of it.
+    """
+    if not (isinstance(row["process"], str) and isinstance(row["state"], str)):
+        return False
+    return row["state"] == "gone" or all(isinstance(row["lag"][which], (int, float)) for which in ("last", "most"))
 
 
 def _tooLate(result: object, seconds: float) -> Failure:
@@ -261,14 +274,15 @@ def peerFromString(reactor: Any, text: str) -> Peer:
 
 
 def _peerOfURL(reactor: Any, name: str, url: str) -> Peer:
-    parts = urlsplit(url)
-    isSecure = parts.scheme == "https"
+    wrong = f"{url!r} is no URL of a metrics port, such as http://10.0.0.2:9100"
     try:
+        parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        host, port = "", 0
+        raise ValueError(wrong) from None
     if not host or port == 0 or parts.query or parts.fragment or parts.username is not None or not url.isascii():
-        raise ValueError(f"{url!r} is no URL of a metrics port, such as http://10.0.0.2:9100")
+        raise ValueError(wrong)
+    isSecure = parts.scheme == "https"
     endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, host, port or (443 if isSecure else 80))
     if isSecure:
         try:

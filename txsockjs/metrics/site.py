@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_metrics_site -*-
+# -*- test-case-name: tests.test_metrics -*-
 """
 What C{--metrics} serves: C{/metrics}, C{/health}, and the status page at C{/}.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_metrics_status -*-
+# -*- test-case-name: tests.test_metrics -*-
 """
 The numbers of every process as JSON, for the status page, and C{/health} of all of them together.
 """

@@ -33,14 +33,10 @@ export function createFeed(received, failed) {
       why = reason(error);
     }
     if (mine !== round) return;
-    if (rows) {
-      pause = PERIOD;
-      received(rows);
-    } else {
-      pause = Math.min(LONGEST_PAUSE, pause * 2);
-      failed(why, pause / 1000);
-    }
-    timer = setTimeout(turn, pause);
+    pause = rows ? PERIOD : Math.min(LONGEST_PAUSE, pause * 2);
+    timer = setTimeout(turn, pause); // first, so that the page goes on when something fails in what follows
+    if (rows) received(rows);
+    else failed(why, pause / 1000);
   }
 
   return {
