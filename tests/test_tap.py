@@ -649,6 +649,15 @@ class ServiceTests(DirectoryMixin, TestCase):
             ((_, endpoint),) = tap._endpoints(reactor, "metrics", parse(*arguments("p1", directory)).metrics, "/")
             self.assertEqual(endpoint._address, f"{directory}/p1.metrics")
 
+    def test_withoutBus(self) -> None:
+        """
+        Where there are many processes and no bus, it is told that channels end at each of them.
+        """
+        for flags, told in (["--processes", "2"], 1), (["--processes", "2", "--bus", "memory:"], 0), ([], 0):
+            with capturedLogs() as events:
+                tap.makeService(parse("--app-dir", str(self.directory), *flags))
+            self.assertEqual(told, len([event for event in events if "no --bus" in event["log_format"]]), flags)
+
     def test_noPrometheus(self) -> None:
         """
         Without C{prometheus-client}, C{--metrics} says what to install.

@@ -413,6 +413,8 @@ def _supervisor(options: Options, reactor: Any) -> Supervisor | WatchedService:
 
     if os.name != "posix":
         raise CannotStart("--processes: this system has no signals by which processes are told to end in good order")
+    if options.bus is None:
+        _log.info("there is no --bus: what is published to a channel stays in its process")
     commands = commandsFor(options.given, options.places, reactor, options.parent)
     patience = ServiceOptions.build(options.settings).drain_timeout
     supervisor = Supervisor(reactor, commands, options.directory, patience)
