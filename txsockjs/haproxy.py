@@ -95,8 +95,10 @@ $stickiness
     option redispatch 1
     retries 3
     # A process that is about to stop, or is full, answers 503 to whatever would open a session: another one may have
-    # room. To a send 503 means that too much waits for the application; no other process knows the session.
-    retry-on conn-failure 503
+    # room. So it may when a connection is closed without an answer, as in the moment in which a process ends. To a send
+    # 503 means that too much waits for the application, and no answer means that it may have been taken; no other process
+    # knows the session.
+    retry-on conn-failure empty-response 503
     http-request disable-l7-retry if sends
     option httpchk
     http-check send meth GET uri /health ver HTTP/1.1 hdr Host localhost
