@@ -25,7 +25,18 @@ from tests.certificates import makeCertificate
 from tests.processes import ROOT, Child, findProgram, serverCommand
 from tests.wire import HTTPClient
 
-__all__ = ["NAMES", "Balancer", "HAProxy", "Nginx", "Process", "example", "freePorts", "together", "workplace"]
+__all__ = [
+    "NAMES",
+    "Balancer",
+    "HAProxy",
+    "Nginx",
+    "Process",
+    "example",
+    "freePorts",
+    "portsInARow",
+    "together",
+    "workplace",
+]
 
 NAMES = ("p1", "p2", "p3", "p4")
 """The processes."""
@@ -55,6 +66,24 @@ def freePorts(count: int) -> list[int]:
     finally:
         for one in sockets:
             one.close()
+
+
+def portsInARow(count: int) -> list[int]:
+    """
+    @return: as L{freePorts}, each the next one of that before.
+    """
+    while True:
+        first = freePorts(1)[0]
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for port, one in enumerate(sockets, first):
+                one.bind(("127.0.0.1", port))
+            return list(range(first, first + count))
+        except (OSError, OverflowError):
+            continue
+        finally:
+            for one in sockets:
+                one.close()
 
 
 def workplace(case: TestCase) -> Path:
@@ -115,7 +144,8 @@ class Process:
         Start it, and wait until it serves.
         """
         path = os.pathsep.join(part for part in (ROOT.path, os.environ.get("PYTHONPATH")) if part)
-        command = serverCommand(f"--process-name={self.name}", *self.arguments, port=self.port)
+        named = [f"--process-name={self.name}"] if self.name in NAMES else []  # a supervisor names its own
+        command = serverCommand(*named, *self.arguments, port=self.port)
         command = [self.wrapping + part if part.startswith("tcp:") else part for part in command]
         self.child = Child.spawn(command, environment={**self._environment, "PYTHONPATH": path}, name=self.name)
         await self.child.waitFor(rf"serving http://127\.0\.0\.1:{self.port}/")

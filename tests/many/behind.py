@@ -23,7 +23,7 @@ from tests.many.load import Customer, Load, pause
 from tests.processes import Child
 from tests.wire import HTTPClient
 
-__all__ = ["FEW", "PUBLISHED", "SERVICES", "STEADY", "TRUST", "BehindMixin", "FewMixin", "ServingMixin"]
+__all__ = ["FEW", "PUBLISHED", "SERVICES", "STEADY", "TRUST", "BehindMixin", "FewMixin", "RollingMixin", "ServingMixin"]
 
 SESSIONS = 2000
 """How many there are at a time, by all transports."""
@@ -153,9 +153,9 @@ class FewMixin(ServingMixin):
     cookie: Sequence[tuple[str, str]] = ()
 
 
-class BehindMixin(ServingMixin):
+class RollingMixin(ServingMixin):
     """
-    What must be true of them.
+    What must be true of them while they are restarted in turn.
     """
 
     async def goAway(self: Any, load: Load, running: Any, journals: Path) -> None:
@@ -167,6 +167,56 @@ class BehindMixin(ServingMixin):
         await together(*(process.stop() for process in self.processes), running)
         bad = [f"{life.way} {life.id} ended with {life.end}" for life in last if life.end.code != 3000]
         self.assertNone(bad + load.faults() + load.losses(journals, last))
+
+    async def until(self: Any, isSo: Callable[[], bool]) -> None:
+        """
+        Wait until something is so, or until it is clear that it does not become so.
+        """
+        end = reactor.seconds() + PATIENCE
+        while not isSo() and reactor.seconds() < end:
+            await pause(0.1)
+
+    def assertBack(self: Any, customers: list[Customer]) -> None:
+        """
+        Clients are back, by as few attempts as may be.
+        """
+        self.assertNone([f"{one.way} is not back: {one.failures}" for one in customers if len(one.lives) < 2])
+        self.assertNone(
+            [f"{one.way} had to try again: {one.failures}" for one in customers if len(one.failures) > self.again]
+        )
+
+    async def test_rollingRestart(self: Any) -> None:
+        """
+        When all processes are started again, one after the other, every session ends in good order, nothing that was
+        accepted is lost, and every client is back by its first attempt.
+        """
+        await self.balance(*SERVICES)
+        load = Load(self.balancer, "steady")
+        await load.begin(STEADY)
+        running = load.run()
+        await pause(2)
+        first = {life.pid for life in load.lives}
+        await self.restartAll()
+        await self.until(lambda: all(one.life.pid not in first for one in load.customers))
+        ended = [life for life in load.lives if life.end is not None]
+        self.assertNone([f"{life.way} ended with {life.end}" for life in ended if life.end.code != 3000])
+        self.assertBack(load.customers)
+        self.assertNone(load.losses(self.journals, ended))
+        await self.goAway(load, running, self.journals)
+
+    async def restartAll(self: Any) -> None:
+        """
+        Start each process again, one after the other.
+        """
+        for process in self.processes:
+            await process.stop()
+            await process.start()
+
+
+class BehindMixin(RollingMixin):
+    """
+    What must be true of them.
+    """
 
     async def test_conformance(self: Any) -> None:
         """
@@ -261,47 +311,3 @@ class BehindMixin(ServingMixin):
         await pause(2)
         self.assertNone([f"{one.way} ended with {one.life.end}" for one in load.customers if one.life.end is not None])
         await self.goAway(load, running, self.journals)
-
-    async def until(self: Any, isSo: Callable[[], bool]) -> None:
-        """
-        Wait until something is so, or until it is clear that it does not become so.
-        """
-        end = reactor.seconds() + PATIENCE
-        while not isSo() and reactor.seconds() < end:
-            await pause(0.1)
-
-    def assertBack(self: Any, customers: list[Customer]) -> None:
-        """
-        Clients are back, by as few attempts as may be.
-        """
-        self.assertNone([f"{one.way} is not back: {one.failures}" for one in customers if len(one.lives) < 2])
-        self.assertNone(
-            [f"{one.way} had to try again: {one.failures}" for one in customers if len(one.failures) > self.again]
-        )
-
-    async def test_rollingRestart(self: Any) -> None:
-        """
-        When all processes are started again, one after the other, every session ends in good order, nothing that was
-        accepted is lost, and every client is back by its first attempt.
-        """
-        await self.balance(*SERVICES)
-        load = Load(self.balancer, "steady")
-        await load.begin(STEADY)
-        running = load.run()
-        await pause(2)
-        first = {process.pid for process in self.processes}
-        await self.restartAll()
-        await self.until(lambda: all(one.life.pid not in first for one in load.customers))
-        ended = [life for life in load.lives if life.end is not None]
-        self.assertNone([f"{life.way} ended with {life.end}" for life in ended if life.end.code != 3000])
-        self.assertBack(load.customers)
-        self.assertNone(load.losses(self.journals, ended))
-        await self.goAway(load, running, self.journals)
-
-    async def restartAll(self: Any) -> None:
-        """
-        Start each process again, one after the other.
-        """
-        for process in self.processes:
-            await process.stop()
-            await process.start()
