@@ -95,11 +95,10 @@ $stickiness
     option redispatch 1
     retries 3
     # A process that is about to stop, or is full, answers 503 to whatever would open a session: another one may have
-    # room. So it may when a connection is closed without an answer, as in the moment in which a process ends. To a send
-    # 503 means that too much waits for the application, and no answer means that it may have been taken; no other process
-    # knows the session.
+    # room. So it may when a connection is closed without an answer, as in the moment in which a process ends. This is not
+    # for requests of a session that there is: no other process knows it. To a send 503 means that too much waits for the
+    # application, and no answer means that it may have been taken.
     retry-on conn-failure empty-response 503
-    http-request disable-l7-retry if sends
     option httpchk
     http-check send meth GET uri /health ver HTTP/1.1 hdr Host localhost
     http-check expect status 200
@@ -128,6 +127,9 @@ _BY_TABLE = r"""    # /<service>/<server>/<session>/<transport>: the last part b
     # which is $disconnect seconds, would do, but what an old HAProxy still has open after a reload does not count: so it is as long
     # as that may stay (hard-stop-after). Of longer ids the first 64 bytes decide.
     stick-table type string len 64 size 500k expire ${expire}m peers balancers
+    # See below; by what follows here, the table has the session.
+    http-request disable-l7-retry if sends
+    http-request disable-l7-retry if receives { path,field(-2,/),in_table(sockjs) -m bool }
     http-request track-sc0 path,field(-2,/) if receives
     stick on path,field(-2,/) if receives or sends
     # The table of an old HAProxy is empty once the new one has it. So nothing may come by a connection on which a response
@@ -142,6 +144,8 @@ _BY_COOKIE_BRIEFLY = r"""# - A session that is not a WebSocket is many requests,
 
 _BY_COOKIE = r"""    # /<service>/<server>/<session>/<transport>: what brings messages from clients.
     acl sends path_reg /[^/.]+/[^/.]+/(xhr_send|jsonp_send)$$
+    # See below.
+    http-request disable-l7-retry if sends
 """
 
 _CHROOT = "    chroot /var/lib/haproxy\n"

@@ -8,6 +8,7 @@ certificates are others.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -56,16 +57,24 @@ async def together(*work: Any) -> list[Any]:
 
 def freePorts(count: int) -> list[int]:
     """
-    @return: ports of the loopback interface on which nobody listens.
+    @return: ports of the loopback interface that nobody has. The system gives none of them to a connection: between now
+        and their use there are thousands.
     """
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        if port not in ports and _isFree(port):
+            ports.append(port)
+    return ports
+
+
+def _isFree(port: int) -> bool:
+    with socket.socket() as one:
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def portsInARow(count: int) -> list[int]:
@@ -74,16 +83,9 @@ def portsInARow(count: int) -> list[int]:
     """
     while True:
         first = freePorts(1)[0]
-        sockets = [socket.socket() for _ in range(count)]
-        try:
-            for port, one in enumerate(sockets, first):
-                one.bind(("127.0.0.1", port))
-            return list(range(first, first + count))
-        except (OSError, OverflowError):
-            continue
-        finally:
-            for one in sockets:
-                one.close()
+        ports = list(range(first, first + count))
+        if all(_isFree(port) for port in ports):
+            return ports
 
 
 def workplace(case: TestCase) -> Path:
