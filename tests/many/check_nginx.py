@@ -30,7 +30,7 @@ class BaseURLTests(BehindMixin, TestCase):
 
     balancerType = Nginx
     more = BASE_URL
-    again = 2  # once since /info was asked just before a stop, once since nginx asked a process that just ended
+    again = 1
 
 
 class HashTests(FewMixin, TestCase):
