@@ -44,8 +44,11 @@ NAMES = ("p1", "p2", "p3", "p4")
 
 DEPLOY = Path(ROOT.path) / "examples" / "deploy"
 
-WAIT = 20.0
+WAIT = 60.0
 """Seconds until a balancer must have noticed what it is to notice."""
+
+LEAVE = 150.0
+"""Seconds until a process must have seen all of its clients off, which are many, and all in one process."""
 
 
 async def together(*work: Any) -> list[Any]:
@@ -156,7 +159,13 @@ class Process:
         """
         Tell it to end, and wait until it has.
         """
-        return await self.child.stop()
+        return await self.child.stop(LEAVE)
+
+    async def clear(self) -> None:
+        """
+        See that it is gone, and do not wait for its clients.
+        """
+        await self.child.stop()
 
     async def kill(self) -> None:
         """

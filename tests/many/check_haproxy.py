@@ -108,7 +108,7 @@ class SupervisedTests(RollingMixin, TestCase):
         supervisor.arguments = (f"--processes={len(ports)}", *arguments)
         self.processes = [supervisor]
         self.balancer = self.balancerType(self.makePlace(), ports, changes or self.changes)
-        self.addCleanup(lambda: ensureDeferred(supervisor.stop()))
+        self.addCleanup(lambda: ensureDeferred(supervisor.clear()))
         await supervisor.start()
         await supervisor.child.waitFor(f"{NAMES[-1]} is up")
         await self.balancer.start(self)

@@ -147,7 +147,8 @@ async def open_(url: str, secureURL: str, way: str, policy: Any = None) -> Life:
     """
     life = Life(way)
     if way in _OURS:
-        endpoint = SockJSClientEndpoint(reactor, secureURL, transports=(_OURS[way],), open_timeout=10, tlsPolicy=policy)
+        more = {"transports": (_OURS[way],), "open_timeout": CONFIRM, "tlsPolicy": policy}
+        endpoint = SockJSClientEndpoint(reactor, secureURL, **more)
         try:
             await endpoint.connect(Factory.forProtocol(lambda: _Ours(life))).addTimeout(CONFIRM, reactor)
         except Exception as error:
