@@ -62,6 +62,9 @@ MYAPP = """
     def fails():
         raise RuntimeError("it is broken,\\nand badly")
 
+    def leaves():
+        raise SystemExit
+
     def nothing():
         pass
 
@@ -84,6 +87,7 @@ MODULES = {
     "needy.py": "import a_module_that_there_is_not\n",
     "typo.py": "def f(:\n",
     "crash.py": "def f():\n    return {}['key']\n\nf()\n",
+    "script.py": "import sys\n\nsys.exit(3)\n",
     "mypackage/__init__.py": "",
     "mypackage/inner.py": MYAPP,
     "mypackage/crash.py": "1 / 0\n",
@@ -438,6 +442,16 @@ class FindTests(DirectoryMixin, SynchronousTestCase):
             f"({here}/mypackage/crash.py, line 1)",
             self.refused("mypackage.crash.Echo"),
         )
+
+    def test_leaves(self) -> None:
+        """
+        A module or a function that ends the process is broken, too, and does not end it without a word.
+        """
+        self.assertEqual(
+            f"module script can't be imported: SystemExit: 3 ({self.directory}/script.py, line 3)",
+            self.refused("script.Echo"),
+        )
+        self.assertRegex(self.refused("myapp.leaves"), r"calling it failed: SystemExit \(.*/myapp.py, line \d+\)")
 
     def test_noFactory(self) -> None:
         """

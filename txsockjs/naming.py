@@ -56,7 +56,7 @@ def _import(name: str, directory: str) -> ModuleType | None:
     """
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # of which twistd would end without a word
         if isinstance(error, ModuleNotFoundError) and error.name == name:
             return None
         raise CannotStart(f"module {name} can't be imported: {whyFailed(Failure(), directory)}") from error
@@ -96,7 +96,7 @@ def findFactory(name: str, directory: str) -> IProtocolFactory:
         raise CannotStart(f"--factory {name}: that is no Protocol class, no factory and no function, but {found!r}")
     try:
         made = found()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CannotStart(f"--factory {name}: calling it failed: {whyFailed(Failure(), directory)}") from error
     if not IProtocolFactory.providedBy(made):
         raise CannotStart(f"--factory {name}: calling it should return a factory, not {made!r}")
