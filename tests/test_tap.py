@@ -169,9 +169,10 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
         """
         Each option has a flag, whose help tells its default.
         """
+        others = {"authorize": "os.getcwd", "trusted_proxies": "unix", "base_url": "https://b"}
         for info in OPTIONS:
             flag = "--" + info.name.replace("_", "-")
-            value = info.defaultText or {"authorize": "os.getcwd", "trusted_proxies": "unix"}.get(info.name, "x-name")
+            value = info.defaultText or others.get(info.name, "x-name")
             options = parse(flag) if info.isFlag else parse(flag, value)
             self.assertEqual({info.name: True if info.isFlag else info.parsed(value)}, options.settings)
             self.assertIn(flag, str(options))
@@ -704,6 +705,8 @@ class ServiceTests(DirectoryMixin, TestCase):
         for port, why in [
             ("carrier:pigeon", "--port carrier:pigeon: that describes no endpoint: Unknown endpoint type: 'carrier'"),
             ("tcp:http", "that describes no endpoint: invalid literal"),
+            ("http", "--port http: that is neither a port nor the description of an endpoint, such as tcp:8081$"),
+            ("-1", "--port -1: that is neither a port nor"),
             ("tcp:1:colour=blue", "that describes no endpoint: .*colour"),
             ("ssl:0:privateKey=/nowhere/k.pem", "No such file or directory: /nowhere/k.pem"),
         ]:

@@ -489,7 +489,11 @@ def _endpoints(
         except ImportError as error:
             raise CannotStart(f"--{flag} {description}: {error}; TLS needs txsockjs[tls]") from error
         except Exception as error:  # there is no telling what parsers raise
-            raise CannotStart(f"--{flag} {description}: that describes no endpoint: {error}") from error
+            if ":" not in description:
+                why = "that is neither a port nor the description of an endpoint, such as tcp:8081"
+            else:
+                why = f"that describes no endpoint: {error}"
+            raise CannotStart(f"--{flag} {description}: {why}") from error
     return endpoints
 
 
