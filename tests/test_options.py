@@ -228,7 +228,12 @@ class ValueTests(OptionsCase):
         """
         self.assertTakes("base_url", ("HTTP://b", "HTTP://b"), ("/p1/echo", "/p1/echo"))
         self.assertRefuses(
-            "base_url", "must begin with https://, http:// or /, not", "example.com/p1", "localhost:8081", "wss://b", "p1"
+            "base_url",
+            "must begin with https://, http:// or /, not",
+            "example.com/p1",
+            "localhost:8081",
+            "wss://b",
+            "p1",
         )
 
     def test_baseURLFields(self):

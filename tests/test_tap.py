@@ -46,6 +46,7 @@ LOCAL = "tcp:0:interface=127.0.0.1"
 
 MYAPP = """
     from twisted.internet.protocol import Factory, Protocol
+    from txsockjs.multiplex import SockJSMultiplexResource
 
     class Echo(Protocol):
         def dataReceived(self, data):
@@ -71,6 +72,15 @@ MYAPP = """
     class Picky(Factory):
         def __init__(self, needed):
             pass
+
+    class Rooms(SockJSMultiplexResource):
+        def __init__(self, **settings):
+            super().__init__(max_channels=2, **settings)
+            self.addFactory("room", ready)
+
+    class Closed(SockJSMultiplexResource):
+        def __init__(self):
+            super().__init__()
 
     class Unstartable(Echoes):
         def startFactory(self):
@@ -466,6 +476,10 @@ class FindTests(DirectoryMixin, SynchronousTestCase):
             r"calling it failed: RuntimeError: it is broken, and badly \(.*/myapp.py, line \d+\)",
         )
         self.assertIn("missing 1 required positional argument: 'needed'", self.refused("myapp.Picky"))
+        self.assertRegex(
+            self.refused("myapp.Closed"),
+            "should return a factory, not .*; a multiplexed service is named by its class$",
+        )
 
 
 class URLTests(SynchronousTestCase):
@@ -554,6 +568,28 @@ class ServiceTests(DirectoryMixin, TestCase):
             self.assertIn(b'<script src="/sockjs.js"></script>', await get(frame))
             if not flags:
                 self.assertIn(b'data-client="/sockjs.js"', await get(base))
+
+    async def test_multiplexed(self) -> None:
+        """
+        A class of multiplexed services is served with the options of the flags, and counts among the services.
+        """
+        service, urls = await self.start("--port", LOCAL, "--factory", "mux=myapp.Rooms", "--max-message-size", "99")
+        agent = Agent(reactor)
+        answers = []
+        for path, body in (("xhr", b""), ("xhr_send", b'["sub,room","msg,room,hello"]'), ("xhr", b"")):
+            url = f"{urls[0]}/0/s/{path}".encode("ascii")
+            answers.append(await readBody(await agent.request(b"POST", url, None, FileBodyProducer(BytesIO(body)))))
+        self.assertEqual([b"o\n", b"", b'a["msg,room,hello"]\n'], answers)
+        self.assertEqual(["/mux"], list(service._site.services))
+        self.assertEqual(99, service._site.services["/mux"].options.max_message_size)
+        self.assertEqual(2, service._site.services["/mux"].factory.maxChannels)
+
+    def test_multiplexedFails(self) -> None:
+        """
+        One that can't be made is told in one line.
+        """
+        with self.assertRaisesRegex(CannotStart, "^--factory myapp.Closed: making it failed: TypeError: .*reactor"):
+            tap.makeService(parse("--app-dir", str(self.directory), "--factory", "myapp.Closed"))
 
     async def test_health(self) -> None:
         """
