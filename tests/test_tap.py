@@ -846,15 +846,19 @@ class NotListeningTests(SynchronousTestCase):
         """
         service = self.service(fail(CannotListenError("", 1, "Cannot acquire lock")))
         self.assertRaises(CannotStart, service.startService)
-        self.assertEqual("sockjs: cannot listen on end:0: Cannot acquire lock\n", self.said.read_text())
+        self.assertEqual("sockjs: cannot listen on end:0: Cannot acquire lock, another process listens there\n", self.said.read_text())
 
     def test_noErrorNumber(self) -> None:
         """
-        What the system did not have to be asked for is told by its own words alone.
+        What the system did not have to be asked for is told by its own words, and by more where these say too little.
         """
-        service = self.service(fail(CannotListenError("", 1, OSError("AF_UNIX path too long"))))
-        self.assertRaises(CannotStart, service.startService)
-        self.assertEqual("sockjs: cannot listen on end:0: AF_UNIX path too long\n", self.said.read_text())
+        for words, told in (
+            ("AF_UNIX path too long", "AF_UNIX path too long, there is room for about 100 bytes"),
+            ("something else", "something else"),
+        ):
+            service = self.service(fail(CannotListenError("", 1, OSError(words))))
+            self.assertRaises(CannotStart, service.startService)
+            self.assertEqual(f"sockjs: cannot listen on end:0: {told}", self.said.read_text().splitlines()[-1])
 
     def test_later(self) -> None:
         """
