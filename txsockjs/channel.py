@@ -223,7 +223,7 @@ class Front(_GenericHTTPChannelProtocol):
     _channel: Any
     _retry: IDelayedCall | None = None
     _hasGrace = False
-    _negotiatedProtocol: bytes | None = None
+    _negotiatedProtocol: Any = None
 
     def makeConnection(self, transport: ITransport) -> None:
         """
