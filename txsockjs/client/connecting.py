@@ -271,7 +271,7 @@ class Attempt:
         self._factory.doStop()
 
 
-def _late(result: object, timeout: float) -> None:
+def _late(result: object, timeout: float) -> bytes:
     # A request that is cancelled fails with other errors, too.
     raise TimeoutError()
 
