@@ -846,7 +846,10 @@ class NotListeningTests(SynchronousTestCase):
         """
         service = self.service(fail(CannotListenError("", 1, "Cannot acquire lock")))
         self.assertRaises(CannotStart, service.startService)
-        self.assertEqual("sockjs: cannot listen on end:0: Cannot acquire lock, another process listens there\n", self.said.read_text())
+        self.assertEqual(
+            "sockjs: cannot listen on end:0: Cannot acquire lock, another process listens there\n",
+            self.said.read_text(),
+        )
 
     def test_noErrorNumber(self) -> None:
         """
