@@ -633,6 +633,32 @@ class BusTests(SynchronousTestCase):
             "gap of 2.5 seconds on the bus: messages may have been missed, 3 of this process were lost, on 1 channels",
         )
 
+    def test_offGap(self):
+        """
+        Who does not want to hear of gaps any more does not, not even of the one that others are told just now; the
+        others do.
+        """
+        heard = []
+        gaps = [Gap(("a",), 1.0, float(number), 0, True) for number in range(2, 5)]
+
+        @self.channels.onGap
+        def first(gap):
+            if gap is gaps[1]:
+                self.assertTrue(self.channels.offGap(second))
+
+        @self.channels.onGap
+        def second(gap):
+            heard.append(gap)
+
+        self.channels.onGap(heard.append)
+        for gap in gaps:
+            self.bus.gap(gap)
+        self.assertEqual(heard, [gaps[0], gaps[0], gaps[1], gaps[2]])
+        self.assertFalse(self.channels.offGap(second))
+        self.assertTrue(self.channels.offGap(heard.append))
+        self.bus.gap(gaps[0])
+        self.assertEqual(len(heard), 4)
+
     def test_another(self):
         """
         Another bus can be used while there are members, who stay; the one before is stopped.

@@ -390,7 +390,8 @@ class Channels:
 
     def onGap(self, listener: Callable[[Gap], object]) -> Callable[[Gap], object]:
         """
-        Have a function called when the bus has been away and messages may have been missed, as soon as it is back.
+        Have a function called when the bus has been away and messages may have been missed, as soon as it is back. It
+        is, until L{offGap} is called for it.
 
         @param listener: called with a L{Gap}.
 
@@ -398,6 +399,19 @@ class Channels:
         """
         self._listeners.append(listener)
         return listener
+
+    def offGap(self, listener: Callable[[Gap], object]) -> bool:
+        """
+        Have a function called no more when there is a gap. Without effect if it is not.
+
+        @param listener: what L{onGap} was called with, or returned. If that was more than once, this undoes one of them.
+
+        @return: whether it would have been called.
+        """
+        if listener not in self._listeners:
+            return False
+        self._listeners.remove(listener)
+        return True
 
     def _gap(self, gap: Gap) -> None:
         """
@@ -407,7 +421,8 @@ class Channels:
         self.stats.lost += gap.lost
         _log.warn("{gap}", gap=gap)
         for listener in list(self._listeners):
-            attempt(listener, gap)
+            if listener in self._listeners:  # one before may have taken it away
+                attempt(listener, gap)
 
 
 def _writeAll(channel: _Channel, group: dict[Any, int], last: int, message: bytes | str | SharedMessage) -> int:
