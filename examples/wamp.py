@@ -86,6 +86,8 @@ class WAMPBus:
 
     def start(self, receive: Receive, gap: GapReport) -> None:
         self._receive, self._report = receive, gap
+        if self._wanted:  # there was another bus before
+            self._awaySince = self._clock.seconds()
         self._component.start(self._clock).addErrback(lambda failure: _log.failure("no bus any more", failure))
 
     def stop(self) -> Deferred[None]:

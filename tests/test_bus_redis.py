@@ -14,6 +14,7 @@ from zope.interface.verify import verifyObject
 
 from txsockjs.broadcast import Channels
 from txsockjs.bus.interfaces import IBus
+from txsockjs.bus.memory import MemoryBus
 from txsockjs.bus.outgoing import MAX_FLIGHT, MAX_PIECE, Outgoing
 from txsockjs.bus.places import RedisPlace
 
@@ -1000,6 +1001,205 @@ class StoppingTests(RedisTestCase):
             process.publish("x", channel=f"{number}")
         self.assertEqual((process.bus._asked, process.bus._wanted, process.bus._lost), ({}, set(), {}))
         self.assertEqual(process.bus.stats.lost, 10)
+
+
+class ChangingTests(RedisTestCase):
+    """
+    From one bus to another while there are members.
+    """
+
+    def another(self, redis=None):
+        """
+        @return: one more bus, on the same server unless another one is given.
+        """
+        return RedisBus(RedisPlace(), (redis or self.redis).endpoint, self.clock)
+
+    def test_sameServer(self):
+        """
+        On the way to another bus on the same server nobody gets anything twice or in another order, whatever is on its
+        way when the change begins: what the process has published arrives, and for what others have published
+        meanwhile there is a gap at the most.
+        """
+        for latencies in ((1, 1), (1, 3, 2), (3, 1, 2), (1, 1, 5, 5), (5, 5, 1, 1)):
+            self.redis = FakeRedis(self.clock, latencies=latencies)
+            one, other = self.process(), self.process()
+            member, far = one.join(), other.join()
+            self.advance(0.1)
+            own, others = [], []
+            for number in range(40):
+                own.append(f"own {number}")
+                others.append(f"other {number}")
+                one.publish(own[-1])
+                other.publish(others[-1])
+                if number == 10:
+                    changed = one.channels.useBus(self.another())
+                self.clock.advance(self.redis.LATENCY / 2)
+            self.advance(0.5)
+            self.successResultOf(changed)
+            self.assertEqual([text for text in member.got if text in own], own)
+            self.assertEqual([text for text in far.got if text in own], own)
+            heard = [text for text in member.got if text in others]
+            self.assertEqual(heard, [text for text in others if text in heard])
+            self.assertEqual(len(heard), len(set(heard)))
+            (gap,) = one.gaps
+            self.assertEqual((gap.channels, gap.lost, gap.missed), (("a",), 0, True))
+            self.assertEqual(heard[0], others[0])
+            one.publish("after")
+            other.publish("that")
+            self.advance(0.1)
+            self.assertEqual(sorted(member.got[-2:]), ["after", "that"])
+
+    def test_anotherServer(self):
+        """
+        What is published after the change began comes after what was published before, also where the server before is
+        slow and the new one is not.
+        """
+        process = self.process()
+        member = process.join()
+        self.advance(0.1)
+        self.redis.hang()
+        process.publish("1")
+        self.clock.advance(0)
+        new = FakeRedis(self.clock)
+        changed = process.channels.useBus(self.another(new))
+        process.publish("2")
+        self.advance(1)
+        self.assertEqual(member.got, [])
+        self.redis.resume()
+        self.advance(1)
+        self.successResultOf(changed)
+        self.assertEqual(member.got, ["1", "2"])
+        self.assertEqual((self.redis.connections, len(new.connections)), ({}, 2))
+
+    def test_awayBefore(self):
+        """
+        A server that stays away is not waited for any longer than at the end of the process; what is left then is lost,
+        and told.
+        """
+        process = self.process()
+        member = process.join()
+        self.advance(0.1)
+        self.redis.kill()
+        process.publish("1")
+        process.channels.useBus(self.another(FakeRedis(self.clock)))
+        process.publish("2")
+        self.advance(FLUSH_TIMEOUT + 1)
+        self.assertEqual(member.got, ["2"])
+        self.assertEqual([(gap.lost, gap.missed) for gap in process.gaps], [(1, False), (0, True)])
+
+    def test_nobodyThere(self):
+        """
+        Where there are no members there is no gap; those who join while the change is under way get what is published
+        in their process from then on.
+        """
+        process = self.process()
+        process.publish("1")
+        process.channels.useBus(self.another())
+        process.channels.unsubscribe(process.join("b"), "b")
+        self.advance(1)
+        self.assertEqual(process.gaps, [])
+        process.publish("1")
+        process.channels.useBus(self.another())
+        member = process.join()
+        process.publish("2")
+        self.advance(1)
+        self.assertEqual(member.got, ["2"])
+
+    def test_twice(self):
+        """
+        A bus that is replaced before it has begun still carries what was published on it, in its turn.
+        """
+        process = self.process()
+        member = process.join()
+        self.advance(0.1)
+        changes = []
+        for number in range(4):
+            process.publish(f"{number}")
+            changes.append(process.channels.useBus(self.another()))
+        process.publish("4")
+        self.advance(2)
+        for change in changes:
+            self.successResultOf(change)
+        self.assertEqual(member.got, [*"01234"])
+        self.assertEqual(len(self.redis.connections), 2)
+
+    def test_toMemory(self):
+        """
+        What is published while the way back to no bus is not over is delivered after that.
+        """
+        process = self.process()
+        member = process.join()
+        self.advance(0.1)
+
+        def write(message):
+            member.got.append(message)
+            if message == "2":
+                process.publish("4")
+
+        member.write = write
+        process.publish("1")
+        process.channels.useBus(MemoryBus())
+        process.publish("2", "3")
+        self.assertEqual(member.got, [])
+        self.advance(0.1)
+        self.assertEqual(member.got, [*"1234"])
+        process.publish("5")
+        self.assertEqual(member.got[-1], "5")
+
+    def test_stopped(self):
+        """
+        Who stops while a change is under way waits for both.
+        """
+        process = self.process()
+        member = self.process().join()
+        self.advance(0.1)
+        process.publish("1")
+        process.channels.useBus(self.another())
+        process.publish("2")
+        stopped = process.channels.stop()
+        self.assertNoResult(stopped)
+        self.advance(0.5)
+        self.successResultOf(stopped)
+        self.assertEqual(member.got, ["1", "2"])
+        self.assertEqual(len(self.redis.connections), 2)
+
+    def test_hurried(self):
+        """
+        A second call ends the wait for both; what is left is lost, and told.
+        """
+        process = self.process()
+        self.redis.kill()
+        self.clock.advance(0)
+        process.publish("1")
+        process.channels.useBus(self.another())
+        process.publish("2")
+        first = process.channels.stop()
+        self.advance(0.1)
+        self.assertNoResult(first)
+        second = process.channels.stop()
+        self.clock.advance(0)
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertEqual([gap.lost for gap in process.gaps], [1, 1])
+
+    def test_early(self):
+        """
+        The buffer of a bus that has not begun is bounded as ever, and what it does not take is told when it has.
+        """
+        process = self.process()
+        self.redis.hang()
+        process.publish("1")
+        self.clock.advance(0)
+        new = FakeRedis(self.clock)
+        process.channels.useBus(RedisBus(RedisPlace(maxMessages=1), new.endpoint, self.clock))
+        process.publish("2")
+        for number in range(MAX_LOST_CHANNELS):
+            process.publish("3", channel=f"{number}")
+        self.advance(0.1)
+        self.assertEqual(len(process.gaps), 0)
+        self.redis.resume()
+        self.advance(1)
+        self.assertEqual([gap.lost for gap in process.gaps], [MAX_LOST_CHANNELS])
 
 
 class OutgoingTests(SynchronousTestCase):

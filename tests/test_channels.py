@@ -18,10 +18,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from tests.test_broadcast import Link
 from tests.test_broadcast import connect as connectLink
 from txsockjs import broadcast
 from txsockjs.broadcast import MAX_NAME, MAX_NESTED, Channels
-from txsockjs.bus import busFromString
+from txsockjs.bus import busFromString, memory
 from txsockjs.bus.interfaces import BusFacts, BusStats, Gap, IBus
 from txsockjs.bus.memory import MemoryBus
 from txsockjs.codec import RAW
@@ -672,6 +673,19 @@ class BusTests(SynchronousTestCase):
         self.bus.receive("a", ["x"], None)
         self.assertEqual(link.sent, [b'"x"'])
 
+    def test_unableToStop(self):
+        """
+        A bus that fails to stop is left nevertheless; whoever asked for that hears of the failure.
+        """
+        link, one = connectLink()
+        self.channels.subscribe(one, "a")
+        changed = self.channels.useBus(MemoryBus())
+        self.channels.publish("a", "x")
+        self.assertEqual((self.channels.bus.facts().connected, link.sent), (False, []))
+        self.bus.stopped.errback(RuntimeError("stuck"))
+        self.failureResultOf(changed, RuntimeError)
+        self.assertEqual((self.channels.bus.facts().connected, link.sent), (True, [b'"x"']))
+
     def test_stop(self):
         """
         To stop is to stop the bus.
@@ -701,6 +715,33 @@ class MemoryBusTests(SynchronousTestCase):
         channels.unsubscribe(one, "b")
         self.assertEqual(channels.bus.facts(), ("memory", True, 0, 0, 1))
         self.successResultOf(channels.stop())
+
+    def test_early(self):
+        """
+        What is published before it has begun waits, but not without a bound, also where it is published about what was
+        published.
+        """
+        before = Bus()
+        channels = Channels(before)
+        link, one = connectLink()
+        channels.subscribe(one, "a")
+        channels.useBus(MemoryBus())
+        self.patch(memory, "MAX_WAITING", 3)
+        channels.publish("a", "x")
+        channels.publish("a", "y")
+        self.assertEqual(channels.bus.facts(), ("memory", False, 2, 2, 1))
+
+        def answer(shared):
+            Link.sendShared(link, shared)
+            channels.publish("a", "z")
+
+        link.sendShared = answer
+        before.stopped.callback(None)
+        self.assertEqual(link.sent, [b'"x"', b'"y"', b'"z"'])
+        failure, *others = self.flushLoggedErrors(ValueError)
+        self.assertEqual(len(others), 1)
+        self.assertIn("3 messages wait", str(failure.value))
+        self.assertEqual(channels.stats.published, 3)
 
     def test_fromString(self):
         """

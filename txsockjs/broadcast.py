@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -153,6 +153,9 @@ class Channels:
         self._delivering = False
         self._nested = 0
         self._listeners: list[Callable[[Gap], object]] = []
+        self._changes = DeferredLock()  # held while one bus takes the place of another one
+        self._leaving: IBus | None = None  # the one before, meanwhile
+        self._stopping = False
         # One object, so that it can be taken back.
         self._over: Callable[[Connection], object] = self._leaveAll
         if isinstance(bus, str):
@@ -370,15 +373,27 @@ class Channels:
         """
         Use another bus from now on. Members stay members.
 
+        The bus before sends what waits for it and stops, and only then the new one begins, so that nobody gets anything
+        twice or in another order; what is published meanwhile waits in the new one. Where there are members, they may
+        miss what other processes publish in between, and the application is told of that gap.
+
         @param bus: one that was not started.
 
-        @return: fires when the one before has stopped.
+        @return: fires when the one before has stopped and the new one was started.
         """
         before, self._bus = self._bus, bus
-        bus.start(self._received, self._gap)
         for channel in self._channels:
             bus.subscribe(channel)
-        return before.stop()
+        return Deferred.fromCoroutine(self._change(before, bus))
+
+    async def _change(self, before: IBus, bus: IBus) -> None:
+        async with self._changes:
+            self._leaving = before
+            try:
+                await before.stop()
+            finally:
+                self._leaving = None
+                bus.start(self._received, self._gap)
 
     def stop(self) -> Deferred[None]:
         """
@@ -386,7 +401,13 @@ class Channels:
 
         @return: fires when that is done, or has taken too long.
         """
-        return self._bus.stop()
+        isSecond, self._stopping = self._stopping, True
+        if not self._changes.locked:
+            return self._bus.stop()
+        stopped = self._changes.run(lambda: None).addCallback(lambda _: self._bus.stop())
+        if isSecond and self._leaving is not None:
+            self._leaving.stop()
+        return stopped
 
     def onGap(self, listener: Callable[[Gap], object]) -> Callable[[Gap], object]:
         """
@@ -404,7 +425,8 @@ class Channels:
         """
         Have a function called no more when there is a gap. Without effect if it is not.
 
-        @param listener: what L{onGap} was called with, or returned. If that was more than once, this undoes one of them.
+        @param listener: what L{onGap} was called with, or returned; where that was more than once, one of them is
+            undone.
 
         @return: whether it would have been called.
         """

@@ -163,6 +163,8 @@ class RedisBus:
         """
         self._receive = receive
         self._report = gap
+        if self._wanted:
+            self._away(self._clock.seconds())
         self._starting = self._clock.callLater(0, self._connect)
 
     def subscribe(self, channel: str) -> None:
@@ -301,7 +303,7 @@ class RedisBus:
         """
         Do what is to be done at the end of this turn.
         """
-        if self._call is None and not self._closed:
+        if self._call is None and self._starting is not None and not self._closed:
             self._call = self._clock.callLater(0, self._turn)
 
     def _turn(self) -> None:
