@@ -1049,6 +1049,25 @@ class ChangingTests(RedisTestCase):
             self.advance(0.1)
             self.assertEqual(sorted(member.got[-2:]), ["after", "that"])
 
+    def test_sentAgain(self):
+        """
+        What another process has to send again, since it does not know that the server has had it, is not taken for new
+        because the bus is.
+        """
+        self.redis = FakeRedis(self.clock, latencies=(1, 2))
+        one, other = self.process(), self.process()
+        member, far = one.join(), other.join()
+        self.advance(0.1)
+        (publisher,) = [each for each in self.redis.publishers if each.protocol.wire is other.bus._publisher]
+        other.publish("1")
+        self.clock.pump([0] + [self.redis.LATENCY] * 3)
+        self.assertEqual((member.got, far.got), (["1"], ["1"]))
+        publisher.cut()
+        one.channels.useBus(self.another())
+        self.advance(1)
+        self.assertEqual(self.redis.names("PUBLISH"), ["a", "a"])
+        self.assertEqual(member.got, ["1"])
+
     def test_anotherServer(self):
         """
         What is published after the change began comes after what was published before, also where the server before is

@@ -70,7 +70,7 @@ class Bus:
         self.told = []
         self.stopped = Deferred()
 
-    def start(self, receive, gap):
+    def start(self, receive, gap, before):
         self.receive = receive
         self.gap = gap
 

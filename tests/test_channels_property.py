@@ -302,8 +302,8 @@ class World:
             lost = [text for _, text, *_ in process.published if text not in arrived]
             told = sum(gap.lost for gap in process.gaps)
             assert told == sum(bus.stats.lost for bus in process.buses), process.gaps
-            # What the server has taken, could not say so, and refuses when it is sent again, counts as lost, too; and so
-            # does what it has taken when it could not say so by the time at which a bus has to stop.
+            # What the server has taken, could not say so, and refuses when it is sent again, counts as lost, too, and
+            # so does what it has taken, but could not say so by the time at which a bus has to stop.
             assert len(lost) == told or ((self.forbade or self.changed) and len(lost) < told), (lost, process.gaps)
             assert all(bus.facts().waitingMessages == 0 for bus in process.buses)
             assert all(gap.since <= gap.until for gap in process.gaps)

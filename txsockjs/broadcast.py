@@ -161,7 +161,7 @@ class Channels:
         if isinstance(bus, str):
             bus = busFromString(bus, reactor)
         self._bus: IBus = MemoryBus() if bus is None else bus
-        self._bus.start(self._received, self._gap)
+        self._bus.start(self._received, self._gap, None)
 
     # -- members --------------------------------------------------------------------------------------------------
 
@@ -393,7 +393,7 @@ class Channels:
                 await before.stop()
             finally:
                 self._leaving = None
-                bus.start(self._received, self._gap)
+                bus.start(self._received, self._gap, before)
 
     def stop(self) -> Deferred[None]:
         """

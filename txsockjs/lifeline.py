@@ -46,6 +46,7 @@ class Lifeline(FileDescriptor):
 
     def __init__(self, reactor: Any, hearing: int = HEARING, telling: int = TELLING, runDirectory: str = "") -> None:
         super().__init__(reactor)
+        self._reactor = reactor
         self.runDirectory = runDirectory
         self._hearing = hearing
         self._telling = telling
@@ -103,7 +104,7 @@ class Lifeline(FileDescriptor):
             _log.error("the supervisor is gone, so this process leaves as well")
             if self.runDirectory:
                 # When the sockets of this process are gone from there.
-                self.reactor.addSystemEventTrigger("after", "shutdown", self._clearUp)
+                self._reactor.addSystemEventTrigger("after", "shutdown", self._clearUp)
             self._lost()
 
     def _clearUp(self) -> None:

@@ -150,7 +150,7 @@ class IBus(Interface):
 
     stats = Attribute("L{BusStats}: what was counted.")
 
-    def start(receive: Receive, gap: GapReport) -> None:
+    def start(receive: Receive, gap: GapReport, before: IBus | None) -> None:
         """
         Begin. It need not carry anything at once: what is published meanwhile waits.
 
@@ -163,6 +163,9 @@ class IBus(Interface):
             it in the order in which all processes get it, if the channel is subscribed to.
 
         @param gap: called with a L{Gap} when one is over.
+
+        @param before: the bus that was used before, if there was one. It has stopped. One of the same kind knows what
+            must not come a second time.
         """
 
     def subscribe(channel: str) -> None:

@@ -32,7 +32,7 @@ class MemoryBus:
         self._waiting: deque[tuple[str, bytes | str, int]] = deque()
         self._early = 0
 
-    def start(self, receive: Receive, gap: GapReport) -> None:
+    def start(self, receive: Receive, gap: GapReport, before: IBus | None) -> None:
         """
         See L{IBus.start}. There is no gap, since nothing comes from other processes.
         """

@@ -156,13 +156,15 @@ class RedisBus:
 
     # -- IBus -----------------------------------------------------------------------------------------------------
 
-    def start(self, receive: Receive, gap: GapReport) -> None:
+    def start(self, receive: Receive, gap: GapReport, before: IBus | None) -> None:
         """
         See L{IBus.start}. Connections are made when the reactor runs, so that a C{twistd} that becomes a daemon has
         done so by then.
         """
         self._receive = receive
         self._report = gap
+        if isinstance(before, RedisBus):
+            self._seen = before._seen  # others may send again what that has had
         if self._wanted:
             self._away(self._clock.seconds())
         self._starting = self._clock.callLater(0, self._connect)
