@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txsockjs.broadcast import Channels
+from txsockjs.bus import outgoing
 from txsockjs.bus.interfaces import IBus
 from txsockjs.bus.memory import MemoryBus
 from txsockjs.bus.outgoing import MAX_FLIGHT, MAX_PIECE, Outgoing
@@ -20,6 +21,7 @@ from txsockjs.bus.places import RedisPlace
 
 try:
     from tests.redises import FakeRedis
+    from txsockjs.bus import redis
     from txsockjs.bus.redis import FLUSH_TIMEOUT, LINGER, LOST_DELAY, MAX_LOST_CHANNELS, REFUSED_DELAY, RedisBus
     from txsockjs.bus.wires import FIRST_DELAY, LAST_DELAY, PING, STOP_TIMEOUT, backOff
 except ImportError as error:
@@ -715,6 +717,142 @@ class BreakingTests(RedisTestCase):
             self.assertGreater(len(set(delays)), 50)
 
 
+class ManyTests(RedisTestCase):
+    """
+    Very many channels, which do not hold up all else: here that is more than three.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.patch(redis, "MAX_ASKED", 3)
+        self.patch(outgoing, "MAX_PIECES", 3)
+
+    def asked(self, command="SUBSCRIBE"):
+        """
+        @return: the channels of commands since the last time.
+        """
+        names = self.redis.names(command)
+        self.redis.commands.clear()
+        return names
+
+    def test_asking(self):
+        """
+        The server is asked for a few at a time, in the order in which they were joined, and those that have been left
+        before it was their turn are left out.
+        """
+        process = self.process()
+        members = {name: process.join(name) for name in "abcdefgh"}
+        self.clock.advance(0)
+        process.channels.unsubscribe(members["e"], "e")
+        turns = []
+        for _ in range(20):
+            self.clock.advance(self.redis.LATENCY)
+            turns.append(self.asked())
+        self.assertEqual([turn for turn in turns if turn], [[*"abc"], [*"dfg"], ["h"]])
+        process.publish("x", channel="h")
+        self.advance(0.1)
+        self.assertEqual(members["h"].got, ["x"])
+
+    def test_askingAgain(self):
+        """
+        After a break the gap is told when all are there again, except for what has been left before it was asked for.
+        """
+        process = self.process()
+        members = {name: process.join(name) for name in "abcdefgh"}
+        self.advance(0.1)
+        (subscriber,) = self.redis.subscribers
+        subscriber.cut()
+        self.asked()
+        while not self.redis.names("SUBSCRIBE"):
+            self.clock.advance(self.redis.LATENCY)
+        self.assertEqual(len(self.asked()), 3)
+        left = [name for name in members if name not in process.bus._asking]
+        for name in left[1:]:
+            process.channels.unsubscribe(members[name], name)
+        self.assertEqual(process.gaps, [])
+        self.advance(0.1)
+        self.assertEqual(self.asked(), left[:1])
+        self.assertEqual([gap.channels for gap in process.gaps], [tuple(sorted(set(members) - set(left[1:])))])
+
+    def test_leftByAll(self):
+        """
+        The gap is told also where those that were not asked for yet are left by all.
+        """
+        process = self.process()
+        members = {name: process.join(name) for name in "abcdef"}
+        self.advance(0.1)
+        (subscriber,) = self.redis.subscribers
+        subscriber.cut()
+        self.asked()
+        while not self.redis.names("SUBSCRIBE"):
+            self.clock.advance(self.redis.LATENCY)
+        asked = self.asked()
+        self.clock.advance(self.redis.LATENCY / 2)
+        for name in set(members) - set(asked):
+            process.channels.unsubscribe(members[name], name)
+        self.advance(0.1)
+        self.assertEqual(([gap.channels for gap in process.gaps], self.asked()), ([tuple(sorted(asked))], []))
+
+    def test_givingBack(self):
+        """
+        Those that nobody is in any more are given back a few in a turn; who joins one that is waiting for that still
+        finds it there.
+        """
+        process = self.process()
+        members = {name: process.join(name) for name in "abcdefgh"}
+        self.advance(0.1)
+        for name, member in members.items():
+            process.channels.unsubscribe(member, name)
+        self.asked()
+        while process.bus.facts().channels == 8:
+            self.clock.advance(0.01)
+        self.assertEqual(process.bus.facts().channels, 5)
+        process.channels.subscribe(members["h"], "h")
+        process.publish("x", channel="h")
+        self.advance(0.1)
+        self.assertEqual((self.redis.names("UNSUBSCRIBE"), self.redis.names("SUBSCRIBE")), ([*"abcdefg"], []))
+        self.assertEqual((members["h"].got, process.bus.facts().channels), (["x"], 1))
+
+    def test_brokenWhileGivingBack(self):
+        """
+        A connection that breaks meanwhile leaves nothing to give back.
+        """
+        process = self.process()
+        members = {name: process.join(name) for name in "abcdefgh"}
+        self.advance(0.1)
+        for name, member in members.items():
+            process.channels.unsubscribe(member, name)
+        while process.bus.facts().channels == 8:
+            self.clock.advance(0.01)
+        (subscriber,) = self.redis.subscribers
+        subscriber.cut()
+        self.clock.advance(0)
+        self.assertEqual(process.bus.facts().channels, 0)
+        self.asked()
+        self.advance(1)
+        process.channels.subscribe(members["h"], "h")
+        process.publish("x", channel="h")
+        self.advance(0.1)
+        self.assertEqual((self.redis.names("UNSUBSCRIBE"), members["h"].got), ([], ["x"]))
+
+    def test_pieces(self):
+        """
+        What is published on many at once leaves a few at a time, and all of it arrives.
+        """
+        process = self.process()
+        members = [process.join(f"{number}") for number in range(20)]
+        self.advance(0.1)
+        for number in range(20):
+            process.publish("x", channel=f"{number}")
+        self.asked()
+        turns = []
+        for _ in range(40):
+            self.clock.advance(self.redis.LATENCY)
+            turns.append(len(self.asked("PUBLISH")))
+        self.assertEqual([turn for turn in turns if turn], [3, 3, 3, 3, 3, 3, 2])
+        self.assertEqual([member.got for member in members], [["x"]] * 20)
+
+
 class PasswordTests(RedisTestCase):
     """
     A server that wants a password.
@@ -1245,4 +1383,4 @@ class OutgoingTests(SynchronousTestCase):
         while outgoing.flight:
             outgoing.landed()
         fill()
-        self.assertEqual(next(outgoing.take(lambda channel: False)).channel, "b")
+        self.assertEqual(outgoing.take(lambda channel: False)[0].channel, "b")

@@ -21,6 +21,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter, deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import txredisapi
@@ -43,6 +44,7 @@ __all__ = [
     "FLUSH_TIMEOUT",
     "LINGER",
     "LOST_DELAY",
+    "MAX_ASKED",
     "MAX_LOST_CHANNELS",
     "REFUSED_DELAY",
     "RedisBus",
@@ -62,6 +64,10 @@ LINGER = 5.0
 
 LOST_DELAY = 5.0
 """Seconds after which what is lost is told, though there is always more on its way."""
+
+MAX_ASKED = 1000
+"""How many channels the server is asked for at a time, and how many are given back: each is a command, a process may have
+very many, and while they are written all else has to wait."""
 
 MAX_LOST_CHANNELS = 10_000
 """Channels from which on what is lost is told, though the server is still away: each name has to be kept until then."""
@@ -122,6 +128,8 @@ class RedisBus:
         self._refused: Deadlines[str] = Deadlines(clock, REFUSED_DELAY, self._askAgain)  # those that it has refused
         self._refusedSince: dict[str, float] = {}  # the same, and those of them that it is asked for again
         self._lingering: Deadlines[str] = Deadlines(clock, LINGER, self._leave)
+        self._leaving: dict[str, None] = {}  # those confirmed that are to be given back
+        self._givenBack = 0  # how many were, and the server has not answered
         self._again = False  # whether what was on its way has to be sent again before anything else
         self._call: IDelayedCall | None = None
         self._echoes: deque[tuple[int, float]] = deque()  # pieces that will come back: number, when published
@@ -177,6 +185,7 @@ class RedisBus:
             return
         self._wanted.add(channel)
         self._lingering.cancel(channel)
+        self._leaving.pop(channel, None)
         if channel not in self._confirmed and channel not in self._asking:
             self._asked[channel] = None
             self._soon()
@@ -192,7 +201,9 @@ class RedisBus:
         if channel in self._confirmed:
             self._lingering.start(channel)
         else:
-            self._asked.pop(channel, None)
+            if channel in self._asked:
+                del self._asked[channel]
+                self._restoring.discard(channel)
             self._refused.cancel(channel)
             self._soon()  # what waited for it may go
 
@@ -312,10 +323,12 @@ class RedisBus:
         self._call = None
         if len(self._lost) >= MAX_LOST_CHANNELS:
             self._tellLost()
-        if self._asked and self._subscriber.protocol is not None:
-            asked, self._asked = self._asked, {}
-            for channel in asked:
+        if self._subscriber.protocol is not None:
+            self._giveBack()
+            for channel in list(islice(self._asked, max(0, MAX_ASKED - len(self._asking)))):
+                del self._asked[channel]
                 self._ask(channel)
+        self._whole()
         self._flush()
 
     def _isHeld(self, channel: str) -> bool:
@@ -460,16 +473,25 @@ class RedisBus:
         """
         Nobody has joined a channel again.
         """
-        self._confirmed.discard(channel)
-        if self._subscriber.protocol is not None:
-            self._subscriber.protocol.unsubscribe([self._nameOf(channel)]).addErrback(lambda failure: None)
+        self._leaving[channel] = None
+        self._soon()
+
+    def _giveBack(self) -> None:
+        for channel in list(islice(self._leaving, max(0, MAX_ASKED - self._givenBack))):
+            del self._leaving[channel]
+            self._confirmed.discard(channel)
+            self._givenBack += 1
+            self._subscriber.protocol.unsubscribe([self._nameOf(channel)]).addBoth(self._left)
+
+    def _left(self, result: object) -> None:
+        self._givenBack -= 1
+        if self._leaving:
+            self._soon()
 
     def _subscriberReady(self) -> None:
-        self._asked.clear()
+        self._asked = dict.fromkeys(self._wanted)
         self._restored = set(self._wanted)
         self._restoring = set(self._wanted)
-        for channel in self._restored:
-            self._ask(channel)
         self._ready()
         self._whole()
         self._soon()
@@ -490,6 +512,8 @@ class RedisBus:
             self._lingering.cancel(channel)
         for channel in self._wanted:
             self._refused.cancel(channel)
+        self._leaving.clear()
+        self._givenBack = 0
         self._asking.clear()
         self._confirmed.clear()
         self._restoring.clear()
