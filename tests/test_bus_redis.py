@@ -505,6 +505,26 @@ class BreakingTests(RedisTestCase):
         self.assertEqual(member.got, ["1"])
         self.assertEqual([gap.channels for gap in process.gaps], [("a",)])
 
+    def test_late(self):
+        """
+        A gap begins when the first message may have been missed, also where something came later that was sent before.
+        """
+        self.redis = FakeRedis(self.clock, latencies=(1000, 1, 1, 1))
+        one, other = self.process(), self.process()
+        self.advance(3)
+        member = one.join()
+        self.advance(3)
+        (slow,) = [each for each in self.redis.subscribers if each.protocol.wire is one.bus._subscriber]
+        other.publish("1")
+        self.advance(0.5)
+        slow.cut(toServer=True, toClient=True)
+        missed = self.clock.seconds()
+        other.publish("2")
+        self.advance(10)
+        self.assertEqual(member.got, ["1"])
+        (gap,) = one.gaps
+        self.assertTrue(missed - PING * 2 <= gap.since <= missed < gap.until, (missed, gap))
+
     def test_newcomers(self):
         """
         A channel that is joined when the server is back is not concerned by the gap before.
@@ -977,6 +997,32 @@ class StoppingTests(RedisTestCase):
         subscriber.cut()
         self.advance(0.1)
         self.successResultOf(stopped)
+
+    def test_ownMembersAgain(self):
+        """
+        What had to be sent again since both connections broke is waited for like all else, and what comes a second time
+        is not waited for twice.
+        """
+        for arrives in (False, True):
+            self.redis = FakeRedis(self.clock, latencies=(10, 1))
+            process = Process(self.redis)
+            member = process.join()
+            self.advance(0.1)
+            process.publish("x")
+            self.clock.pump([0] + [self.redis.LATENCY * 1.5] * arrives)
+            for connection in list(self.redis.connections):
+                if arrives is False or connection in self.redis.publishers:
+                    connection.cut(toServer=arrives, toClient=False)
+            while len(self.redis.names("PUBLISH")) < 1 + arrives:
+                for connection in self.redis.subscribers:
+                    connection.latency = self.redis.LATENCY * 10
+                for connection in self.redis.publishers:
+                    connection.latency = self.redis.LATENCY
+                self.clock.advance(self.redis.LATENCY)
+            stopped = process.channels.stop()
+            self.advance(0.1)
+            self.successResultOf(stopped)
+            self.assertEqual(member.got, ["x"])
 
     def test_away(self):
         """

@@ -66,8 +66,8 @@ LOST_DELAY = 5.0
 """Seconds after which what is lost is told, though there is always more on its way."""
 
 MAX_ASKED = 1000
-"""How many channels the server is asked for at a time, and how many are given back: each is a command, a process may have
-very many, and while they are written all else has to wait."""
+"""How many channels the server is asked for at a time, and how many are given back. Each is a command, a process may
+have very many, and while they are written all else has to wait."""
 
 MAX_LOST_CHANNELS = 10_000
 """Channels from which on what is lost is told, though the server is still away: each name has to be kept until then."""
@@ -346,14 +346,15 @@ class RedisBus:
             if any(self._isHeld(piece.channel) for piece in flight):
                 return
             self._again = False
+            self._echoes = deque(echo for echo in self._echoes if echo[0] < flight[0].number)
             for piece in flight:
                 self._send(piece)
         for piece in self._outgoing.take(self._isHeld):
             self._send(piece)
-            if piece.channel in self._confirmed:
-                self._echoes.append((piece.number, piece.since))
 
     def _send(self, piece: Piece) -> None:
+        if piece.channel in self._confirmed:
+            self._echoes.append((piece.number, piece.since))
         sent = self._publisher.protocol.publish(self._nameOf(piece.channel), piece.packed)
         sent.addCallbacks(self._landed, self._notSent)
 
@@ -500,7 +501,7 @@ class RedisBus:
         self.stats.disconnects += 1
         self._forgetAnswers()
         # They may have been lost on the way since then.
-        self._away(self._subscriber.heardAt)
+        self._away(self._subscriber.completeUntil)
         self._trouble("is away", why)
         self._endIfDone()
 
@@ -541,22 +542,27 @@ class RedisBus:
             stats.malformed += 1
             _log.error("something else came on the bus, on {name!r}: {error}", name=name, error=error)
             return
-        if not self._seen.isNew(origin, number):
+        isNew = self._seen.isNew(origin, number)
+        if origin == self._origin:
+            self._returned(number, isNew)
+        if isNew:
+            stats.batchesIn += 1
+            stats.messagesIn += len(messages)
+            stats.bytesIn += size
+            self._receive(channel, messages, mark if origin == self._origin else None)
+        else:
             stats.duplicates += 1
-            return
-        stats.batchesIn += 1
-        stats.messagesIn += len(messages)
-        stats.bytesIn += size
-        if origin != self._origin:
-            self._receive(channel, messages, None)
-            return
+        self._endIfDone()
+
+    def _returned(self, number: int, isNew: bool) -> None:
+        """
+        A piece of this process has come back.
+        """
         echoes = self._echoes
         while echoes and echoes[0][0] <= number:
             itsNumber, since = echoes.popleft()
-            if itsNumber == number:
+            if itsNumber == number and isNew:
                 self._lagged(since)
-        self._receive(channel, messages, mark)
-        self._endIfDone()
 
     # -- gaps -----------------------------------------------------------------------------------------------------
 
