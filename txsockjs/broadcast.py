@@ -382,6 +382,7 @@ class Channels:
         @return: fires when the one before has stopped and the new one was started.
         """
         before, self._bus = self._bus, bus
+        self._stopping = False
         for channel in self._channels:
             bus.subscribe(channel)
         return Deferred.fromCoroutine(self._change(before, bus))
