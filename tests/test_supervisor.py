@@ -199,7 +199,7 @@ class StartTests(SupervisorCase):
             process.options,
             {
                 "executable": "/bin/server",
-                "env": {"HOME": "/h", "TXSOCKJS_SUPERVISED": "1"},
+                "env": {"HOME": "/h", "TXSOCKJS_SUPERVISED": self.supervisor.runDirectory},
                 "path": "/somewhere",
                 "childFDs": {0: "w", 1: "r", 2: "r", 3: "r"},
             },

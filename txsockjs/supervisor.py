@@ -243,7 +243,7 @@ class Supervisor(ProcessMonitor):
     @ivar clock: where time comes from.
 
     @ivar runDirectory: a directory for what the processes have for each other, such as sockets: nobody but their user
-        may enter it. It is there while this service runs.
+        may enter it. It is there while this service runs. Where this is killed, the last process to leave removes it.
 
     @ivar extraArguments: called for each start of a process, with its name and with C{runDirectory}; returns arguments
         that are added to its command.
@@ -281,7 +281,7 @@ class Supervisor(ProcessMonitor):
         self.extraArguments: list[Callable[[str, str], Sequence[str]]] = []
         self._commands = {name: list(command) for name, command in commands.items()}
         self._directory = directory
-        self._environment = {**(os.environ if environment is None else environment), VARIABLE: "1"}
+        self._environment = dict(os.environ if environment is None else environment)
         self._pid = os.getpid()
         self._deadlines: dict[str, IDelayedCall] = {}
         self._everUp = False
@@ -328,7 +328,8 @@ class Supervisor(ProcessMonitor):
 
     def _add(self, name: str) -> None:
         extra = [argument for more in self.extraArguments for argument in more(name, self.runDirectory)]
-        self.addProcess(name, [*self._commands[name], *extra], env=self._environment, cwd=self._directory)
+        environment = {**self._environment, VARIABLE: self.runDirectory}
+        self.addProcess(name, [*self._commands[name], *extra], env=environment, cwd=self._directory)
 
     def stopService(self) -> Deferred[None]:  # type: ignore[override]
         """
