@@ -450,6 +450,33 @@ class StopTests(SupervisorCase):
         self.reactor.advance(3)
         self.assertEqual((three.signals, ended), (["KILL"], [None]))
 
+    def test_impatient(self) -> None:
+        """
+        However often the signal comes, who does not end has no more time than with one.
+        """
+        self.start()
+        one, two, three = self.reactor.started
+        ended = self.stop()
+        for _ in range(3):
+            self.supervisor.hurry()
+            self.reactor.advance(1)
+        self.assertEqual([process.signals[-1:] for process in (one, two, three)], [["KILL"]] * 3)
+        self.assertEqual([process.heard for process in (one, two, three)], [b"hurry\n"] * 3)
+        self.assertEqual(ended, [None])
+
+    def test_badEnd(self) -> None:
+        """
+        The log tells how one has ended that was told to, where that was not in good order. C{twistd} hands on the
+        signal by which it was told.
+        """
+        self.start()
+        with capturedLogs() as events:
+            self.stop()
+            self.reactor.advance(20)
+            self.reactor.alive()["p2"].die(signal=15)
+        self.assertEqual(self.lines(events, LogLevel.warn), ["p1 has ended: by signal 9 (SIGKILL)"])
+        self.assertIn("p2 has ended", self.lines(events, LogLevel.info))
+
     def test_signals(self) -> None:
         """
         It is the signal to end itself that does so, if it comes once more, and afterwards its handler is what it was.

@@ -361,8 +361,10 @@ class Supervisor(ProcessMonitor):
 
     def hurry(self) -> None:
         """
-        Let all processes end now.
+        Let all processes end now. Once more changes nothing: who does not end is killed soon enough.
         """
+        if self._hurried:
+            return
         _log.info("told to end once more")
         self._hurried = True
         for name, child in list(self.protocols.items()):
@@ -438,8 +440,10 @@ class Supervisor(ProcessMonitor):
             self.timeStarted[name] = self.clock.seconds() - alive
         _baseExited(self, name, None)
         how = _how(reason)
-        if child.isLeaving:
+        if child.isLeaving and _isOrderly(reason):
             _log.info("{name} has ended", name=name)
+        elif child.isLeaving:
+            _log.warn("{name} has ended: {why}", name=name, why=how)
         elif not self.running:
             _log.error("{name} has ended: {why}", name=name, why=child.why or how)
         elif not self._everUp:
@@ -523,6 +527,13 @@ class Supervisor(ProcessMonitor):
 
 def _after(result: object, restore: Callable[[], None]) -> None:
     restore()
+
+
+def _isOrderly(reason: Failure) -> bool:
+    """
+    @return: whether a process that was told to end has done so by itself. C{twistd} ends by the signal that told it.
+    """
+    return reason.check(ProcessDone) is not None or getattr(reason.value, "signal", None) == signal.SIGTERM
 
 
 def _how(reason: Failure) -> str:
