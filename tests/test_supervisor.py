@@ -423,12 +423,13 @@ class StopTests(SupervisorCase):
 
     def test_tooLong(self) -> None:
         """
-        One that takes longer than its sessions may, and some, is killed, and the next one has its turn.
+        One that takes longer than its sessions may, and after them a bus that is away and those who watch, is killed,
+        and the next one has its turn.
         """
         self.start()
         ended = self.stop()
         first = self.reactor.alive()["p1"]
-        self.reactor.advance(12.9)
+        self.reactor.advance(17.9)  # 7.5 for sessions, 7 for the bus, 1 for an answer to those who watch
         self.assertEqual(first.signals, ["TERM"])
         self.reactor.advance(0.1)
         self.assertEqual((first.signals, self.told(), ended), (["TERM", "KILL"], ["p2"], []))

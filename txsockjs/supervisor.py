@@ -49,8 +49,9 @@ NOTICE_TIME = 2.0
 """Seconds that a rolling restart leaves to balancers, which ask for C{/health} about each second, to notice that a
 process serves again, before the next one leaves."""
 
-_SLACK = 5
-"""Seconds that a process may take to end beyond those in which it sees off its sessions."""
+_SLACK = 10
+"""Seconds that a process may take to end beyond those in which it sees off its sessions: a bus that is away takes 7 of
+them until it tells what is lost, and those who watch may get their last answer."""
 
 _PIPES = 1.0
 """Seconds for which the output of a process that is gone is waited for."""
