@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from string import Template
 
 from txsockjs.options import Options
-from txsockjs.ports import Place, placeOf
+from txsockjs.ports import MOST_PORT, Place, placeOf
 
 __all__ = ["configuration"]
 
@@ -163,6 +163,14 @@ _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 _OLD = 30
 """Minutes for which an HAProxy stays after a reload, for what it has open."""
 
+_DAY = 24 * 60 * 60
+
+_MOST_DAYS = 24
+"""It counts 2^31 milliseconds, which is little more."""
+
+_LONGEST_PATH = 97
+"""Bytes of the path of a socket that it takes."""
+
 _WIDTH = 96
 """Columns of the command at the beginning."""
 
@@ -189,7 +197,7 @@ def configuration(
     addresses = {name: _addressOf(own[0], directory) for name, own in ports.items()}
     place = placeOf(next(iter(ports.values()))[0])
     byCookie = bool(options.cookie_needed)
-    expiry = max(_OLD, math.ceil(options.disconnect_delay / 20))
+    expiry = min(max(_OLD, math.ceil(options.disconnect_delay / 20)), _MOST_DAYS * _DAY // 60)
     return Template(_TEXT).substitute(
         chroot=_CHROOT if place.path is None else _NO_CHROOT,
         head=_head(given, list(addresses.values())),
@@ -214,6 +222,8 @@ def _addressOf(description: str, directory: str) -> str:
         path = os.path.join(directory, place.path)
         if not path.isprintable():
             raise ValueError(f"{description}: a path with such characters can't stand in HAProxy's configuration")
+        if len(os.fsencode(path)) > _LONGEST_PATH:
+            raise ValueError(f"{description}: for HAProxy a path may have at most {_LONGEST_PATH} bytes")
         return f"unix@{path}"
     if place.port is None:
         raise ValueError(
@@ -221,6 +231,13 @@ def _addressOf(description: str, directory: str) -> str:
         )
     if place.port == 0:
         raise ValueError(f"{description}: HAProxy has to know the port before the processes are there")
+    if place.port > MOST_PORT:
+        raise ValueError(f"{description}: ports end at {MOST_PORT}")
+    if place.wrapped and place.kind == "ssl":
+        raise ValueError(
+            f"{description}: HAProxy sends the PROXY header before TLS begins, and this endpoint wants it inside; take "
+            "haproxy:tcp:, or ssl: with --trusted-proxies"
+        )
     host = _ANY.get(place.interface, place.interface)
     if place.kind == "tcp6" and place.interface is None:
         host = "::1"
@@ -271,7 +288,11 @@ def _silence(options: Options) -> str:
     if heartbeat and ping:
         each = f"{heartbeat:g} seconds" if heartbeat == ping else f"{heartbeat:g} and {ping:g} seconds"
         why = f"Nothing is silent for longer than heartbeat_delay and ping_interval, which are {each}. Twice that, and some."
-        limit = f"{math.ceil(2 * max(heartbeat, ping)) + 10}s"
+        seconds = 2 * max(heartbeat, ping)
+        if options.authorize is not None and options.authorize_timeout > seconds:
+            seconds = options.authorize_timeout
+            why += f" A request waits for authorize up to {seconds:g} seconds."
+        limit = f"{math.ceil(seconds) + 10}s" if seconds + 10 < _MOST_DAYS * _DAY else f"{_MOST_DAYS}d"
     else:
         why = "Without heartbeats or pings a connection may be silent for as long as nobody says anything."
         limit = "1d"

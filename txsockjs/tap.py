@@ -29,7 +29,7 @@ from txsockjs.commands import commandsFor, namesOf
 from txsockjs.naming import findFactory
 from txsockjs.options import OPTIONS, OptionInfo
 from txsockjs.options import Options as ServiceOptions
-from txsockjs.ports import placeOf, spread
+from txsockjs.ports import MOST_PORT, placeOf, spread
 from txsockjs.serving import SockJSService, WatchedService, WatchingService, whyNotListening
 from txsockjs.starting import CannotStart
 
@@ -79,8 +79,8 @@ def _described(flag: str, port: str, more: str = "") -> str:
         raise usage.UsageError(f"--{flag} needs a value")
     if not (port.isascii() and port.isdigit()):
         return port
-    if int(port) > 65535:
-        raise usage.UsageError(f"--{flag} {port}: ports end at 65535")
+    if int(port) > MOST_PORT:
+        raise usage.UsageError(f"--{flag} {port}: ports end at {MOST_PORT}")
     return f"tcp:{port}{more}"
 
 
