@@ -761,6 +761,11 @@ class ManyTests(SiteCase):
             b'{"processes": [{"process": "", "state": "serving"}]}',
             b'{"processes": [{"process": "", "state": "serving", "lag": {"last": 0, "most": "0"}}]}',
             b'{"processes": [{"process": "", "state": "serving", "lag": {"last": NaN, "most": 0}}]}',
+            b'{"processes": [{"process": "", "state": "serving", "lag": {"last": 1e999, "most": 0}}]}',
+            b'{"processes": [{"process": "", "state": "serving", "lag": {"last": 0, "most": 0}, "cpu": -1e999}]}',
+            b'{"processes": [{"process": "\\ud800", "state": "gone"}]}',
+            b'{"processes": [{"process": "a\\np9", "state": "gone"}]}',
+            b'{"processes": [{"process": "", "state": "\\ud800", "lag": {"last": 0, "most": 0}}]}',
             b"[" * 100_000,
             b"\xff",
         ):
