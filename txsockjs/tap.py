@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getopt
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -190,6 +191,8 @@ class Options(usage.Options):
         prefix, _, name = factory.rpartition("=")
         if not all(part.isidentifier() for part in name.split(".")):
             raise usage.UsageError(f"--factory {factory}: {name!r} is no dotted name")
+        if re.search("[\ud800-\udfff]", prefix):
+            raise usage.UsageError(f"--factory {factory!a}: a prefix that is no text can't be in a URL")
         mount = Mount("/" + prefix.strip("/"), name)
         if any(other.prefix == mount.prefix for other in self.mounts):
             raise usage.UsageError(f"--factory {factory}: there are two services at {mount.prefix}")
