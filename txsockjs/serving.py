@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsockjs.naming import whyFailed
+from txsockjs.ports import placeOf
 from txsockjs.signals import replaceSignalHandlers
 from txsockjs.starting import CannotStart, endBadly
 
@@ -374,7 +375,7 @@ def _base(address: object, description: str) -> str:
         return f"unix:{os.fsdecode(address.name or b'')}"
     if not isinstance(address, (IPv4Address, IPv6Address)):
         return description
-    scheme = "https" if description.partition(":")[0].lower() in ("ssl", "tls") else "http"
+    scheme = "https" if placeOf(description).kind in ("ssl", "tls") else "http"
     host = f"[{address.host}]" if ":" in address.host else address.host
     if address.host in ("0.0.0.0", "::"):
         host = "localhost"
