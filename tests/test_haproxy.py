@@ -124,10 +124,9 @@ class HAProxyTests(SynchronousTestCase):
         self.assertIn(chroot, self.printed("--port", "8081"))
         self.assertNotIn(chroot, self.printed("--port", "unix:/run/app.sock"))
         self.assertNotIn(chroot, self.printed("--port", "haproxy:unix:/run/app.sock", "--processes", "2"))
-        self.assertEqual(
-            self.servers("--port", r"""unix:/run/a b/#$"'.sock"""), [r"""p1 unix@/run/a\ b/\#\$\"\'.sock"""]
-        )
-        self.assertIn("such characters", self.refused("--port", "unix:/run/a\nb.sock"))
+        self.assertEqual(self.servers("--port", r"""unix:/run/a b/#"'.sock"""), [r"""p1 unix@/run/a\ b/\#\"\'.sock"""])
+        for path in ("/run/a\nb.sock", "/run/a$b.sock"):
+            self.assertIn("such characters", self.refused("--port", f"unix:{path}"))
         self.assertIn("--port unix:: there is neither a port", self.refused("--port", "unix:"))
 
     def test_silence(self) -> None:
@@ -173,6 +172,28 @@ class HAProxyTests(SynchronousTestCase):
         text = self.printed("--disconnect-delay", "1200.5")
         self.assertIn(" expire 61m ", text)
         self.assertIn("which is 1200.5 seconds,", text)
+
+    def test_baseURL(self) -> None:
+        """
+        What C{base_url} has before the path of the service is taken away again, since the processes do not know it.
+        """
+        for url, rule in (
+            ("https://h/{process}/{service}", r"^/(p1|p2)(/.*) \\2"),
+            ("https://h/{process}/", r"^/(p1|p2)(/.*) \\2"),
+            ("https://h/a.b/{process}/chat", r"^/a\\.b/(p1|p2)(/.*) \\2"),
+            ("https://h/{process}-{process}/{service}", r"^/(p1|p2)\\-(p1|p2)(/.*) \\3"),
+            ("https://h/x {{y}}/{service}".replace(" ", "%20"), r"^/x%20\\{y\\}(/.*) \\1"),
+        ):
+            text = self.printed("--processes", "2", "--base-url", url)
+            self.assertIn(f"\n    http-request replace-path {rule}\n", text, url)
+        for url in (
+            "https://{process}.example.com/{service}",
+            "https://h/chat",
+            "https://h/x-{service}",
+            "https://{process}",
+            "//{process}/{service}",
+        ):
+            self.assertNotIn("replace-path", self.printed("--processes", "2", "--base-url", url), url)
 
     def test_cookie(self) -> None:
         """

@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from string import Template
+from urllib.parse import urlsplit
 
 from txsockjs.options import Options
 from txsockjs.ports import MOST_PORT, Place, placeOf
@@ -85,7 +86,7 @@ $forwarding    http-request set-header X-Forwarded-Proto https if { ssl_fc }
 
 backend sockjs
     balance leastconn
-
+$prefix
     # -- sessions stay where they are ------------------------------------------------------------------------------------
 $stickiness
     # -- processes come and go -------------------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ _CHROOT = "    chroot /var/lib/haproxy\n"
 
 _NO_CHROOT = "    # No chroot: from inside of it HAProxy would not find the sockets of the processes.\n"
 
-_SPECIAL = re.compile(r"""[\s"'#$\\]""")
+_SPECIAL = re.compile(r"""[\s"'#\\]""")
 """What stands for something else in a word of HAProxy's."""
 
 _PASSWORD = re.compile(r"(?<=://)([^:/?]*):[^/?]*(?=@)")
@@ -203,6 +204,7 @@ def configuration(
         head=_head(given, list(addresses.values())),
         sticking=_BY_COOKIE_BRIEFLY if byCookie else _BY_TABLE_BRIEFLY,
         silence=_silence(options),
+        prefix=_prefix(options, addresses),
         forwarding=_forwarding(options, place),
         old=_OLD,
         stickiness=Template(_BY_COOKIE if byCookie else _BY_TABLE).substitute(
@@ -220,7 +222,7 @@ def _addressOf(description: str, directory: str) -> str:
     place = placeOf(description)
     if place.path:
         path = os.path.join(directory, place.path)
-        if not path.isprintable():
+        if not path.isprintable() or "$" in path:  # in an address it stands for a variable, and nothing escapes it
             raise ValueError(f"{description}: a path with such characters can't stand in HAProxy's configuration")
         if len(os.fsencode(path)) > _LONGEST_PATH:
             raise ValueError(f"{description}: for HAProxy a path may have at most {_LONGEST_PATH} bytes")
@@ -313,6 +315,24 @@ def _forwarding(options: Options, place: Place) -> str:
     else:
         why = "The processes believe this header only with --trusted-proxies."
     return f"    # {why} What a client has sent of it stays left of ours.\n    option forwardfor\n"
+
+
+def _prefix(options: Options, names: Iterable[str]) -> str:
+    """
+    @return: how to get from a URL to which C{base_url} leads to one that the processes know.
+    """
+    url = options.base_url if isinstance(options.base_url, str) else ""
+    path = urlsplit(url).path
+    before, found, _ = path.partition("{service}")
+    if not found:
+        start, _, rest = path.rpartition("{process}")
+        before = f"{start}{{process}}{rest.partition('/')[0]}/" if start else ""
+    if not before.endswith("/") or before == "/":
+        return ""
+    parts = [re.escape(part.replace("{{", "{").replace("}}", "}")) for part in before[:-1].split("{process}")]
+    pattern = f"^{('(' + '|'.join(names) + ')').join(parts)}(/.*)"
+    rule = " ".join(_SPECIAL.sub(_escaped, word) for word in (pattern, f"\\{len(parts)}"))
+    return f"    # Clients come by base_url, and the processes know only what comes after this.\n    http-request replace-path {rule}\n"
 
 
 def _servers(addresses: Mapping[str, str], place: Place, byCookie: bool) -> str:
