@@ -366,8 +366,8 @@ def _site(options: Options, reactor: Any) -> SockJSMultiFactory:
     """
     @return: the site of what C{options} ask for.
     """
-    from txsockjs.factory import mount
     from txsockjs.health import HealthResource
+    from txsockjs.mounting import mount
     from txsockjs.pages import Page
     from txsockjs.transports.answers import JAVASCRIPT
 
