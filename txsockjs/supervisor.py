@@ -239,8 +239,8 @@ class Supervisor(ProcessMonitor):
     @ivar runDirectory: a directory for what the processes have for each other, such as sockets: nobody but their user
         may enter it. It is there while this service runs.
 
-    @ivar extraArguments: called for each start of a process, with its name and with C{runDirectory}; returns arguments
-        that are added to its command.
+    @ivar extraArguments: called before the first start of a process, with its name and with C{runDirectory}; returns
+        arguments that are added to its command.
     """
 
     threshold = 5
