@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from txsockjs import starting
-from txsockjs.supervisor import NOTICE_TIME, START_TIMEOUT, Supervised, Supervisor
+from txsockjs.supervised import Supervised
+from txsockjs.supervisor import NOTICE_TIME, START_TIMEOUT, Supervisor
 
 
 class Process:

@@ -216,7 +216,7 @@ class SockJSService(ListeningService):
         stopped.addCallback(lambda _: deferLater(self._reactor, 0))
         if self._leaveBus is not None:
             stopped.addBoth(self._leave, self._leaveBus)
-        return stopped.addBoth(_after, restore)
+        return stopped.addBoth(lambda _: restore())
 
     def _leave(self, result: Any, leaveBus: Callable[[], Deferred[None]]) -> Deferred[Any]:
         self._leaving = True
@@ -351,10 +351,6 @@ class WatchedService(Service):
         """
         super().stopService()
         return maybeDeferred(self._service.stopService).addBoth(_thenStop, self._watching)
-
-
-def _after(result: object, restore: Callable[[], None]) -> None:
-    restore()
 
 
 def _thenStop(result: Any, service: Service) -> Deferred[Any]:
