@@ -20,6 +20,7 @@ from txsockjs.bodies import BoundedRequest
 from txsockjs.channel import Channel, Front
 from txsockjs.mounting import mount, segmentsOf
 from txsockjs.resource import SockJSResource
+from txsockjs.stats import RefusalCause
 from txsockjs.timers import Deadlines
 from txsockjs.transports import BELOW_SERVICE, BELOW_SESSION
 from txsockjs.transports.base import SESSION_DEPTH
@@ -95,7 +96,7 @@ class ServiceSite(Site):
         """
         service = self._serviceOf(uri)
         if service is not None:
-            service.stats.refused["request timeout"] += 1
+            service.stats.refused[RefusalCause.LATE] += 1
 
     def _serviceOf(self, uri: bytes) -> SockJSResource | None:
         path = tuple(unquote_to_bytes(segment) for segment in uri.partition(b"?")[0][1:].split(b"/"))
