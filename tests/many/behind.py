@@ -6,6 +6,7 @@ What must be true behind each balancer.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,14 +17,14 @@ from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
 
 from tests.many.application import PUBLISH
-from tests.many.balancers import NAMES, Balancer, Process, freePorts, together, workplace
+from tests.many.balancers import NAMES, Balancer, Process, portsInARow, together, workplace
 from tests.many.check_redis import Redis
 from tests.many.clients import Life
 from tests.many.load import Customer, Load, pause
 from tests.processes import Child
 from tests.wire import HTTPClient
 
-__all__ = ["FEW", "PUBLISHED", "SERVICES", "STEADY", "TRUST", "BehindMixin", "FewMixin", "RollingMixin", "ServingMixin"]
+__all__ = ["FEW", "SERVICES", "TRUST", "BehindMixin", "FewMixin", "ServingMixin", "SupervisedMixin"]
 
 SESSIONS = 2000
 """How many there are at a time, by all transports."""
@@ -51,7 +52,7 @@ CONFORMANCE = (
 
 CONFORMANCE_TIME = 200.0
 
-SLOW = ("--drain-timeout=120", "--disconnect-delay=60")
+SLOW = ("--drain-timeout=120", "--disconnect-delay=300")
 """Thousands of clients are one process here, on a machine that may have other things to do: each may come late."""
 
 TRUST = ("--trusted-proxies=127.0.0.1", "--proxy-header=x-forwarded-for")
@@ -93,16 +94,28 @@ class ServingMixin:
         @param changes: what to change in the configuration.
         """
         self.journals = workplace(self)
-        environment = {"JOURNAL": str(self.journals)}
-        self.processes = [Process(name, port, environment) for name, port in zip(NAMES, freePorts(4))]
-        ports = [process.port for process in self.processes]
+        ports = portsInARow(len(NAMES))
+        self.processes = self.makeProcesses(ports, {"JOURNAL": str(self.journals)})
         self.balancer = self.balancerType(self.makePlace(), ports, changes or self.changes)
         for process in self.processes:
             process.wrapping = self.wrapping
-            process.arguments = [one.replace("BALANCER", self.balancer.secureURL) for one in (*self.more, *arguments)]
+            given = (*process.arguments, *self.more, *arguments)
+            process.arguments = [one.replace("BALANCER", self.balancer.secureURL) for one in given]
             self.addCleanup(lambda process=process: ensureDeferred(process.clear()))
         await together(*(process.start() for process in self.processes))
+        await self.started()
         await self.balancer.start(self)
+
+    def makeProcesses(self, ports: Sequence[int], environment: Mapping[str, str]) -> list[Process]:
+        """
+        @return: what serves at these ports, not started yet.
+        """
+        return [Process(name, port, environment) for name, port in zip(NAMES, ports)]
+
+    async def started(self: Any) -> None:
+        """
+        Wait until all of them serve.
+        """
 
     def makePlace(self: Any) -> Path:
         """
@@ -217,6 +230,25 @@ class RollingMixin(ServingMixin):
             await process.start()
 
 
+class SupervisedMixin(RollingMixin):
+    """
+    The same for processes of C{--processes}, which are restarted by one signal.
+    """
+
+    def makeProcesses(self, ports: Sequence[int], environment: Mapping[str, str]) -> list[Process]:
+        supervisor = Process("the supervisor", ports[0], environment)
+        supervisor.arguments = (f"--processes={len(ports)}",)
+        return [supervisor]
+
+    async def started(self: Any) -> None:
+        await self.processes[0].child.waitFor(f"{NAMES[-1]} is up")
+
+    async def restartAll(self: Any) -> None:
+        child = self.processes[0].child
+        child.signal(signal.SIGHUP)
+        await child.waitFor("all processes have been restarted", PATIENCE)
+
+
 class BehindMixin(RollingMixin):
     """
     What must be true of them.
@@ -314,4 +346,26 @@ class BehindMixin(RollingMixin):
         await victim.start()
         await pause(2)
         self.assertNone([f"{one.way} ended with {one.life.end}" for one in load.customers if one.life.end is not None])
+        await self.goAway(load, running, self.journals)
+
+    async def test_bus(self: Any) -> None:
+        """
+        When Redis goes away under load and comes back, the applications are told that something may be missing, and
+        then everything goes on by itself.
+        """
+        redis = await Redis(self).start()
+        await self.balance(*SERVICES, f"--bus={redis.url}")
+        load = Load(self.balancer, "crowd")
+        await load.begin(STEADY)
+        running = load.run()
+        await self.publish(load, PUBLISHED)
+        await redis.kill()
+        await pause(1)
+        for life in load.lives:
+            life.published.clear()
+        await redis.start()
+        await self.until(lambda: all("! gap" in life.published for life in load.lives))
+        self.assertNone([f"{life.way} was not told" for life in load.lives if "! gap" not in life.published])
+        await self.publish(load, PUBLISHED)
+        self.assertNone([f"{one.way} has ended with {one.lives[0].end}" for one in load.customers if one.lives[0].end])
         await self.goAway(load, running, self.journals)

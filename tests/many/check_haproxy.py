@@ -11,16 +11,11 @@ It needs C{haproxy}, so it is no part of the ordinary run.  Start it with::
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Mapping
-
-from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import TestCase
 
-from tests.many.balancers import NAMES, HAProxy, Process, portsInARow, together, workplace
-from tests.many.behind import FEW, PUBLISHED, SERVICES, STEADY, BehindMixin, FewMixin, RollingMixin, ServingMixin
+from tests.many.balancers import HAProxy, together
+from tests.many.behind import FEW, SERVICES, BehindMixin, FewMixin, ServingMixin, SupervisedMixin
 from tests.many.browsing import BrowserMixin
-from tests.many.check_redis import Redis
 from tests.many.clients import WAYS
 from tests.many.load import Load, pause
 
@@ -71,52 +66,13 @@ class StickTableTests(BehindMixin, TestCase):
         self.assertNone([f"{life.way} has ended with {life.end}" for life in lives if life.end is not None])
         await together(*(process.stop() for process in self.processes))
 
-    async def test_bus(self) -> None:
-        """
-        When Redis goes away under load and comes back, the applications are told that something may be missing, and
-        then everything goes on by itself.
-        """
-        redis = await Redis(self).start()
-        await self.balance(*SERVICES, f"--bus={redis.url}")
-        load = Load(self.balancer, "crowd")
-        await load.begin(STEADY)
-        running = load.run()
-        await self.publish(load, PUBLISHED)
-        await redis.kill()
-        await pause(1)
-        for life in load.lives:
-            life.published.clear()
-        await redis.start()
-        await self.until(lambda: all("! gap" in life.published for life in load.lives))
-        self.assertNone([f"{life.way} was not told" for life in load.lives if "! gap" not in life.published])
-        await self.publish(load, PUBLISHED)
-        self.assertNone([f"{one.way} has ended with {one.lives[0].end}" for one in load.customers if one.lives[0].end])
-        await self.goAway(load, running, self.journals)
 
-
-class SupervisedTests(RollingMixin, TestCase):
+class SupervisedTests(SupervisedMixin, TestCase):
     """
     Processes of C{--processes}, which are restarted by one signal.
     """
 
     balancerType = HAProxy
-
-    async def balance(self, *arguments: str, changes: Mapping[str, str] | None = None) -> None:
-        self.journals = workplace(self)
-        ports = portsInARow(len(NAMES))
-        supervisor = Process("the supervisor", ports[0], {"JOURNAL": str(self.journals)})
-        supervisor.arguments = (f"--processes={len(ports)}", *arguments)
-        self.processes = [supervisor]
-        self.balancer = self.balancerType(self.makePlace(), ports, changes or self.changes)
-        self.addCleanup(lambda: ensureDeferred(supervisor.clear()))
-        await supervisor.start()
-        await supervisor.child.waitFor(f"{NAMES[-1]} is up")
-        await self.balancer.start(self)
-
-    async def restartAll(self) -> None:
-        child = self.processes[0].child
-        child.signal(signal.SIGHUP)
-        await child.waitFor("all processes have been restarted")
 
 
 class CookieTests(FewMixin, TestCase):

@@ -14,10 +14,10 @@ from __future__ import annotations
 from twisted.trial.unittest import TestCase
 
 from tests.many.balancers import Nginx
-from tests.many.behind import BehindMixin, FewMixin, ServingMixin
+from tests.many.behind import BehindMixin, FewMixin, ServingMixin, SupervisedMixin
 from tests.many.browsing import BrowserMixin
 
-__all__ = ["BaseURLTests", "BrowserTests", "CookieTests", "HashTests"]
+__all__ = ["BaseURLTests", "BrowserTests", "CookieTests", "HashTests", "SupervisedTests"]
 
 
 BASE_URL = ("--base-url=BALANCER/{process}/{service}",)
@@ -26,6 +26,16 @@ BASE_URL = ("--base-url=BALANCER/{process}/{service}",)
 class BaseURLTests(BehindMixin, TestCase):
     """
     nginx as it comes, with C{base_url}.
+    """
+
+    balancerType = Nginx
+    more = BASE_URL
+    again = 1
+
+
+class SupervisedTests(SupervisedMixin, TestCase):
+    """
+    Processes of C{--processes}, which are restarted by one signal.
     """
 
     balancerType = Nginx
