@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from txsockjs.naming import whyFailed
 from txsockjs.ports import placeOf
 from txsockjs.signals import replaceSignalHandlers
+from txsockjs.sockets import removeLeftover
 from txsockjs.starting import CannotStart, endBadly
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ class ListeningService(Service):
         super().privilegedStartService()
         for description, endpoint in self._endpoints:
             self._starting = True
+            path = placeOf(description).path
+            if path is not None:
+                removeLeftover(path)
             attempt: Deferred[Any] = maybeDeferred(endpoint.listen, self._factory)
             attempt.addCallbacks(
                 self._listening, self._notListening, callbackArgs=(description,), errbackArgs=(description,)
