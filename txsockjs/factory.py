@@ -43,8 +43,6 @@ class SockJSFactory(ServiceSite):
 class SockJSMultiFactory(ServiceSite):
     """
     A site of several services.
-
-    @ivar paths: the paths of the services, such as C{/echo}, in the order in which they were added.
     """
 
     def __init__(self, *, reactor: IReactorTime | None = None, root: Resource | None = None) -> None:
@@ -55,8 +53,13 @@ class SockJSMultiFactory(ServiceSite):
             default they are not found.
         """
         super().__init__(Way() if root is None else root, reactor)
-        self._reactor = reactor
-        self.paths: list[str] = []
+
+    @property
+    def paths(self) -> list[str]:
+        """
+        The paths of the services, such as C{/echo}, in the order in which they were added.
+        """
+        return list(self.services)
 
     def addFactory(
         self,
@@ -81,8 +84,6 @@ class SockJSMultiFactory(ServiceSite):
 
         @raise ValueError: when a setting is wrong, or the prefix is taken.
         """
-        resource = SockJSResource(factory, options, reactor=self._reactor, **settings)
+        resource = SockJSResource(factory, options, reactor=self.reactor, **settings)
         self._add(resource, factory, prefix)
-        path = prefix if isinstance(prefix, str) else prefix.decode("utf-8", "replace")
-        self.paths.append("/" + path.strip("/"))
         return resource

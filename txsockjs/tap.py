@@ -134,7 +134,7 @@ def makeService(options: Options) -> SockJSService | Supervisor | WatchedService
     leaveBus = _useBus(options, reactor)  # before the user's code is there, which may publish at once
     endpoints = _endpoints(reactor, "port", options.ports or [DEFAULT_PORT], options.appDir)
     site = _site(options, reactor)
-    paths = list(site.paths)
+    paths = site.paths
     if "/" not in paths and (options.static is not None or not options.mounts):
         paths.insert(0, "/")
     example = options.mounts[0].prefix if options.mounts else site.paths[0]
