@@ -84,6 +84,19 @@ class SockJSMultiFactory(ServiceSite):
 
         @raise ValueError: when a setting is wrong, or the prefix is taken.
         """
-        resource = SockJSResource(factory, options, reactor=self.reactor, **settings)
-        self._add(resource, factory, prefix)
+        return self.addResource(SockJSResource(factory, options, reactor=self.reactor, **settings), prefix)
+
+    def addResource(self, resource: SockJSResource, prefix: str | bytes) -> SockJSResource:
+        """
+        Add a service that is made already, such as a L{txsockjs.multiplex.SockJSMultiplexResource}.
+
+        @param resource: the service, which is mounted nowhere else.
+
+        @param prefix: see L{addFactory}.
+
+        @return: the service.
+
+        @raise ValueError: when the prefix is taken.
+        """
+        self._add(resource, resource.factory, prefix)
         return resource

@@ -161,9 +161,9 @@ class Options(usage.Options):
 
     def opt_factory(self, factory: str) -> None:
         """
-        What to serve, as [PREFIX=]NAME: the dotted name of a Protocol class, of a factory or its class, or of a
-        function that returns a factory. It is served at /PREFIX, or at / without a prefix. Can be given several
-        times. Without it, the demo is served.
+        What to serve, as [PREFIX=]NAME: the dotted name of a Protocol class, of a factory or its class, of a
+        function that returns a factory, or of a class of SockJSMultiplexResource. It is served at /PREFIX, or at /
+        without a prefix. Can be given several times. Without it, the demo is served.
         """
         prefix, _, name = factory.rpartition("=")
         if not all(part.isidentifier() for part in name.split(".")):

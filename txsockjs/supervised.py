@@ -134,6 +134,13 @@ class Supervised(ProcessProtocol):
         """
         self._closing = self._supervisor.clock.callLater(_PIPES, self._closePipes)
 
+    def notStarted(self, error: OSError) -> None:
+        """
+        There is no process. The file that is named may be the interpreter, which another user need not be able to run.
+        """
+        self._why = f"it can't be started: {error.strerror}" + (f": {error.filename}" if error.filename else "")
+        self.processEnded(Failure(error))
+
     def _closePipes(self) -> None:
         for fd in list(self.transport.pipes):
             self.transport.closeChildFD(fd)
@@ -211,8 +218,6 @@ def howEnded(reason: Failure) -> str:
     error: Any = reason.value
     if isinstance(error, ProcessDone):
         return "it left by itself"
-    if isinstance(error, OSError):
-        return f"it can't be started: {error.strerror}"
     if getattr(error, "signal", None) is not None:
         return f"by signal {error.signal} ({signal.Signals(error.signal).name})"
     return f"with status {getattr(error, 'exitCode', 'unknown')}"

@@ -67,7 +67,7 @@ class Supervisor(ProcessMonitor):
     @ivar clock: where time comes from.
 
     @ivar runDirectory: a directory for what the processes have for each other, such as sockets: nobody but their user
-        may enter it. It is there while this service runs.
+        may enter it. It is there while this service runs. Where this is killed, the last process to leave removes it.
 
     @ivar extraArguments: called before the first start of a process, with its name and with C{runDirectory}; returns
         arguments that are added to its command.
@@ -105,7 +105,7 @@ class Supervisor(ProcessMonitor):
         self.extraArguments: list[Callable[[str, str], Sequence[str]]] = []
         self._commands = {name: list(command) for name, command in commands.items()}
         self._directory = directory
-        self._environment = {**(os.environ if environment is None else environment), VARIABLE: "1"}
+        self._environment = dict(os.environ if environment is None else environment)
         self._pid = os.getpid()
         self._deadlines: dict[str, IDelayedCall] = {}
         self._everUp = False
@@ -152,7 +152,8 @@ class Supervisor(ProcessMonitor):
 
     def _add(self, name: str) -> None:
         extra = [argument for more in self.extraArguments for argument in more(name, self.runDirectory)]
-        self.addProcess(name, [*self._commands[name], *extra], env=self._environment, cwd=self._directory)
+        environment = {**self._environment, VARIABLE: self.runDirectory}
+        self.addProcess(name, [*self._commands[name], *extra], env=environment, cwd=self._directory)
 
     def stopService(self) -> Deferred[None]:  # type: ignore[override]
         """
@@ -226,8 +227,8 @@ class Supervisor(ProcessMonitor):
             self._reactor.spawnProcess(
                 child, process.args[0], process.args, env=process.env, path=process.cwd, childFDs=fds
             )
-        except OSError:
-            child.processEnded(Failure())
+        except OSError as error:
+            child.notStarted(error)
 
     def stopProcess(self, name: str) -> None:
         """
@@ -278,7 +279,7 @@ class Supervisor(ProcessMonitor):
         elif not self.running:
             _log.error("{name} has ended: {why}", name=name, why=child.why or how)
         elif not self._everUp:
-            self._giveUp(name, child.why or how)
+            self._giveUp(name, f"{name}: {child.why}" if child.why else f"{name} has ended: {how}")
         else:
             delay = self.restart[name].getTime() - self.clock.seconds()
             _log.error(
@@ -293,7 +294,7 @@ class Supervisor(ProcessMonitor):
         The first process can't serve, and so it would be with the others.
         """
         self.restart[name].cancel()
-        self._failed = CannotStart(f"{name}: {why}")
+        self._failed = CannotStart(why)
         self._failed.say(self._pid)
         if not self._isStarting:
             endBadly(self._reactor)
