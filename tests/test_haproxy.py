@@ -97,6 +97,23 @@ class HAProxyTests(SynchronousTestCase):
         )
         self.assertIn("--port systemd:index=0: there is neither a port", self.refused("--port", "systemd:index=0"))
         self.assertIn("--heartbeat-delay", self.refused("--heartbeat-delay", "x"))
+        self.assertEqual(
+            self.refused("--port", "tcp:65536"),
+            "--print-haproxy-config: --port tcp:65536: ports end at 65535",
+        )
+        self.assertIn(
+            "HAProxy sends the PROXY header before TLS begins, and this endpoint wants it inside",
+            self.refused("--port", "haproxy:ssl:8443:privateKey=k"),
+        )
+
+    def test_longPath(self) -> None:
+        """
+        The path of a socket is not longer than HAProxy takes, in the bytes of UTF-8.
+        """
+        longest = "/run/" + "x" * 92
+        self.assertEqual(self.servers("--port", f"unix:{longest}"), [f"p1 unix@{longest}"])
+        self.assertIn("at most 97 bytes", self.refused("--port", f"unix:{longest}y"))
+        self.assertIn("at most 97 bytes", self.refused("--port", f"unix:{longest[:-1]}\u00e4"))
 
     def test_sockets(self) -> None:
         """
@@ -107,10 +124,9 @@ class HAProxyTests(SynchronousTestCase):
         self.assertIn(chroot, self.printed("--port", "8081"))
         self.assertNotIn(chroot, self.printed("--port", "unix:/run/app.sock"))
         self.assertNotIn(chroot, self.printed("--port", "haproxy:unix:/run/app.sock", "--processes", "2"))
-        self.assertEqual(
-            self.servers("--port", r"""unix:/run/a b/#$"'.sock"""), [r"""p1 unix@/run/a\ b/\#\$\"\'.sock"""]
-        )
-        self.assertIn("such characters", self.refused("--port", "unix:/run/a\nb.sock"))
+        self.assertEqual(self.servers("--port", r"""unix:/run/a b/#"'.sock"""), [r"""p1 unix@/run/a\ b/\#\"\'.sock"""])
+        for path in ("/run/a\nb.sock", "/run/a$b.sock"):
+            self.assertIn("such characters", self.refused("--port", f"unix:{path}"))
         self.assertIn("--port unix:: there is neither a port", self.refused("--port", "unix:"))
 
     def test_silence(self) -> None:
@@ -126,6 +142,25 @@ class HAProxyTests(SynchronousTestCase):
         for flag in ("--heartbeat-delay", "--ping-interval"):
             self.assertEqual(self.limits(flag, "0")["tunnel"], "1d")
 
+    def test_authorize(self) -> None:
+        """
+        A request is silent while the application is asked whether it may open a session.
+        """
+        delays = ("--heartbeat-delay", "5", "--ping-interval", "5", "--authorize", "builtins.bool")
+        self.assertEqual(self.limits(*delays[:4])["server"], "20s")
+        self.assertEqual(self.limits(*delays)["server"], "40s")
+        self.assertIn(" A request waits for authorize up to 30 seconds.", self.printed(*delays))
+        self.assertEqual(self.limits(*delays, "--authorize-timeout", "9")["server"], "20s")
+        self.assertEqual(self.limits(*delays, "--authorize-timeout", "300", "--ping-interval", "0")["server"], "1d")
+
+    def test_longest(self) -> None:
+        """
+        No time is longer than HAProxy can count, which is 2^31 milliseconds.
+        """
+        self.assertEqual(self.limits("--heartbeat-delay", "1e6")["tunnel"], "2000010s")
+        self.assertEqual(self.limits("--heartbeat-delay", "1e9")["tunnel"], "24d")
+        self.assertIn(" expire 34560m ", self.printed("--disconnect-delay", "1e9"))
+
     def test_table(self) -> None:
         """
         Where a session is, is remembered for as long as an old HAProxy may stay after a reload, and for longer than
@@ -137,6 +172,28 @@ class HAProxyTests(SynchronousTestCase):
         text = self.printed("--disconnect-delay", "1200.5")
         self.assertIn(" expire 61m ", text)
         self.assertIn("which is 1200.5 seconds,", text)
+
+    def test_baseURL(self) -> None:
+        """
+        What C{base_url} has before the path of the service is taken away again, since the processes do not know it.
+        """
+        for url, rule in (
+            ("https://h/{process}/{service}", r"^/(p1|p2)(/.*) \\2"),
+            ("https://h/{process}/", r"^/(p1|p2)(/.*) \\2"),
+            ("https://h/a.b/{process}/chat", r"^/a\\.b/(p1|p2)(/.*) \\2"),
+            ("https://h/{process}-{process}/{service}", r"^/(p1|p2)\\-(p1|p2)(/.*) \\3"),
+            ("https://h/x {{y}}/{service}".replace(" ", "%20"), r"^/x%20\\{y\\}(/.*) \\1"),
+        ):
+            text = self.printed("--processes", "2", "--base-url", url)
+            self.assertIn(f"\n    http-request replace-path {rule}\n", text, url)
+        for url in (
+            "https://{process}.example.com/{service}",
+            "https://h/chat",
+            "https://h/x-{service}",
+            "https://{process}",
+            "//{process}/{service}",
+        ):
+            self.assertNotIn("replace-path", self.printed("--processes", "2", "--base-url", url), url)
 
     def test_cookie(self) -> None:
         """

@@ -23,8 +23,9 @@ from txsockjs.bus.interfaces import BusFacts
 from txsockjs.factory import SockJSFactory, SockJSMultiFactory
 from txsockjs.metrics import MetricsResource, Peer, StatusSite, Watched, collectorOf
 from txsockjs.metrics.exposition import ExpositionResource
+from txsockjs.multiplex import ChannelRefusalCause, SockJSMultiplexResource
 from txsockjs.options import TRANSPORTS
-from txsockjs.stats import Cause
+from txsockjs.stats import Cause, RefusalCause
 from txsockjs.testing import connect
 
 
@@ -109,12 +110,34 @@ class CollectorTests(MetricsCase):
         self.assertEqual(self.value("sockjs_sessions_closed_total", service="/", cause="client does not read"), 3)
         self.assertEqual(self.value("sockjs_sessions_closed_total", service="/", cause="closed by the client"), 0)
         self.assertEqual(self.value("sockjs_refused_total", service="/", cause="too many sessions"), 4)
+        self.assertEqual(self.value("sockjs_refused_total", service="/", cause="origin"), 0)
         self.assertEqual(self.value("sockjs_received_messages_total", service="/"), 5)
         self.assertEqual(self.value("sockjs_sent_messages_total", service="/"), 6)
         self.assertEqual(self.value("sockjs_received_bytes_total", service="/"), 7)
         self.assertEqual(self.value("sockjs_sent_bytes_total", service="/"), 8)
         self.assertEqual(self.value("sockjs_producer_pauses_total", service="/"), 9)
         self.assertEqual(self.value("sockjs_sessions_limit", service="/"), 7)
+
+    def test_refusals(self):
+        """
+        Whatever a service may refuse is there from the beginning, or nobody would see the first of a kind as a rise.
+        That about channels is told where there are such.
+        """
+        services = {"/": self.service().resource, "/many": SockJSMultiplexResource(reactor=self.clock)}
+        collector = collectorOf(services, self.clock)
+        self.addCleanup(collector.stop)
+        told = {
+            (sample.labels["service"], sample.labels["cause"]): sample.value
+            for family in collector.collect()
+            if family.name == "sockjs_refused"
+            for sample in family.samples
+        }
+        self.assertEqual(set(told.values()), {0})
+        self.assertEqual(
+            set(told),
+            {("/", cause.value) for cause in RefusalCause}
+            | {("/many", cause.value) for cause in (*RefusalCause, *ChannelRefusalCause)},
+        )
 
     def test_traffic(self):
         """
@@ -764,6 +787,11 @@ class ManyTests(SiteCase):
             b'{"processes": [{"process": "", "state": "serving"}]}',
             b'{"processes": [{"process": "", "state": "serving", "lag": {"last": 0, "most": "0"}}]}',
             b'{"processes": [{"process": "", "state": "serving", "lag": {"last": NaN, "most": 0}}]}',
+            b'{"processes": [{"process": "", "state": "serving", "lag": {"last": 1e999, "most": 0}}]}',
+            b'{"processes": [{"process": "", "state": "serving", "lag": {"last": 0, "most": 0}, "cpu": -1e999}]}',
+            b'{"processes": [{"process": "\\ud800", "state": "gone"}]}',
+            b'{"processes": [{"process": "a\\np9", "state": "gone"}]}',
+            b'{"processes": [{"process": "", "state": "\\ud800", "lag": {"last": 0, "most": 0}}]}',
             b"[" * 100_000,
             b"\xff",
         ):

@@ -219,7 +219,7 @@ class ValueTests(OptionsCase):
         self.assertTakes("sockjs_url", ("/sockjs.js", "/sockjs.js"), ("//cdn/x?a=1&b", "//cdn/x?a=1&b"))
         self.assertTakes("base_url", (None, None), (value, value), ("https://b/echo", "https://b/echo"))
         for name in ("sockjs_url", "base_url"):
-            self.assertRefuses(name, "must be a URL", "", " ", "a b", "a\n", "\x7f", b"/sockjs.js", 5, False)
+            self.assertRefuses(name, "must be a URL", "", " ", "a b", "a\n", "\x7f", "\udcff", b"/sockjs.js", 5, False)
         self.assertRefuses("sockjs_url", "must be a URL", None, value)
 
     def test_baseURLIsWhole(self):

@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from txsockjs import starting
-from txsockjs.supervisor import NOTICE_TIME, START_TIMEOUT, Supervised, Supervisor
+from txsockjs.supervised import Supervised
+from txsockjs.supervisor import NOTICE_TIME, START_TIMEOUT, Supervisor
 
 
 class Process:
@@ -423,12 +424,13 @@ class StopTests(SupervisorCase):
 
     def test_tooLong(self) -> None:
         """
-        One that takes longer than its sessions may, and some, is killed, and the next one has its turn.
+        One that takes longer than its sessions may, and after them a bus that is away and those who watch, is killed,
+        and the next one has its turn.
         """
         self.start()
         ended = self.stop()
         first = self.reactor.alive()["p1"]
-        self.reactor.advance(12.9)
+        self.reactor.advance(17.9)  # 7.5 for sessions, 7 for the bus, 1 for an answer to those who watch
         self.assertEqual(first.signals, ["TERM"])
         self.reactor.advance(0.1)
         self.assertEqual((first.signals, self.told(), ended), (["TERM", "KILL"], ["p2"], []))
@@ -449,6 +451,33 @@ class StopTests(SupervisorCase):
         three.pipes.discard(0)
         self.reactor.advance(3)
         self.assertEqual((three.signals, ended), (["KILL"], [None]))
+
+    def test_impatient(self) -> None:
+        """
+        However often the signal comes, who does not end has no more time than with one.
+        """
+        self.start()
+        one, two, three = self.reactor.started
+        ended = self.stop()
+        for _ in range(3):
+            self.supervisor.hurry()
+            self.reactor.advance(1)
+        self.assertEqual([process.signals[-1:] for process in (one, two, three)], [["KILL"]] * 3)
+        self.assertEqual([process.heard for process in (one, two, three)], [b"hurry\n"] * 3)
+        self.assertEqual(ended, [None])
+
+    def test_badEnd(self) -> None:
+        """
+        The log tells how one has ended that was told to, where that was not in good order. C{twistd} hands on the
+        signal by which it was told.
+        """
+        self.start()
+        with capturedLogs() as events:
+            self.stop()
+            self.reactor.advance(20)
+            self.reactor.alive()["p2"].die(signal=15)
+        self.assertEqual(self.lines(events, LogLevel.warn), ["p1 has ended: by signal 9 (SIGKILL)"])
+        self.assertIn("p2 has ended", self.lines(events, LogLevel.info))
 
     def test_signals(self) -> None:
         """

@@ -367,6 +367,7 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
         self.assertEqual("--encoding needs a value", self.refused("--encoding="))
         self.assertEqual("--port 70000: ports end at 65535", self.refused("--port", "70000"))
         self.assertEqual("--factory a=: '' is no dotted name", self.refused("--factory", "a="))
+        self.assertIn("can't be in a URL", self.refused("--factory", "a\udcff=b.C"))
         self.assertIn("two services at /a", self.refused("--factory", "a=b", "--factory", "/a=c"))
         self.assertIn("two services at /", self.refused("--factory", "b", "--factory", "=c"))
         self.assertEqual("--static nowhere: there is no such directory", self.refused("--static", "nowhere"))
@@ -497,6 +498,8 @@ class URLTests(SynchronousTestCase):
             (IPv6Address("TCP", "::", 82), "tcp6:82", "http://localhost:82/a"),
             (IPv6Address("TCP", "::1", 82), "tcp6:82:interface=\\:\\:1", "http://[::1]:82/a"),
             (IPv4Address("TCP", "127.0.0.1", 83), "ssl:83", "https://127.0.0.1:83/a"),
+            (IPv4Address("TCP", "127.0.0.1", 83), "haproxy:ssl:83", "https://127.0.0.1:83/a"),
+            (IPv4Address("TCP", "127.0.0.1", 83), "haproxy:tcp:83", "http://127.0.0.1:83/a"),
             (UNIXAddress(b"/run/s"), "unix:/run/s", "unix:/run/s:/a"),
             (None, "carrier:pigeon", "carrier:pigeon:/a"),
         ]:

@@ -13,9 +13,10 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from string import Template
+from urllib.parse import urlsplit
 
 from txsockjs.options import Options
-from txsockjs.ports import Place, placeOf
+from txsockjs.ports import MOST_PORT, Place, placeOf
 
 __all__ = ["configuration"]
 
@@ -85,7 +86,7 @@ $forwarding    http-request set-header X-Forwarded-Proto https if { ssl_fc }
 
 backend sockjs
     balance leastconn
-
+$prefix
     # -- sessions stay where they are ------------------------------------------------------------------------------------
 $stickiness
     # -- processes come and go -------------------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ _CHROOT = "    chroot /var/lib/haproxy\n"
 
 _NO_CHROOT = "    # No chroot: from inside of it HAProxy would not find the sockets of the processes.\n"
 
-_SPECIAL = re.compile(r"""[\s"'#$\\]""")
+_SPECIAL = re.compile(r"""[\s"'#\\]""")
 """What stands for something else in a word of HAProxy's."""
 
 _PASSWORD = re.compile(r"(?<=://)([^:/?]*):[^/?]*(?=@)")
@@ -162,6 +163,14 @@ _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 
 _OLD = 30
 """Minutes for which an HAProxy stays after a reload, for what it has open."""
+
+_DAY = 24 * 60 * 60
+
+_MOST_DAYS = 24
+"""It counts 2^31 milliseconds, which is little more."""
+
+_LONGEST_PATH = 97
+"""Bytes of the path of a socket that it takes."""
 
 _WIDTH = 96
 """Columns of the command at the beginning."""
@@ -189,12 +198,13 @@ def configuration(
     addresses = {name: _addressOf(own[0], directory) for name, own in ports.items()}
     place = placeOf(next(iter(ports.values()))[0])
     byCookie = bool(options.cookie_needed)
-    expiry = max(_OLD, math.ceil(options.disconnect_delay / 20))
+    expiry = min(max(_OLD, math.ceil(options.disconnect_delay / 20)), _MOST_DAYS * _DAY // 60)
     return Template(_TEXT).substitute(
         chroot=_CHROOT if place.path is None else _NO_CHROOT,
         head=_head(given, list(addresses.values())),
         sticking=_BY_COOKIE_BRIEFLY if byCookie else _BY_TABLE_BRIEFLY,
         silence=_silence(options),
+        prefix=_prefix(options, addresses),
         forwarding=_forwarding(options, place),
         old=_OLD,
         stickiness=Template(_BY_COOKIE if byCookie else _BY_TABLE).substitute(
@@ -212,8 +222,10 @@ def _addressOf(description: str, directory: str) -> str:
     place = placeOf(description)
     if place.path:
         path = os.path.join(directory, place.path)
-        if not path.isprintable():
+        if not path.isprintable() or "$" in path:  # in an address it stands for a variable, and nothing escapes it
             raise ValueError(f"{description}: a path with such characters can't stand in HAProxy's configuration")
+        if len(os.fsencode(path)) > _LONGEST_PATH:
+            raise ValueError(f"{description}: for HAProxy a path may have at most {_LONGEST_PATH} bytes")
         return f"unix@{path}"
     if place.port is None:
         raise ValueError(
@@ -221,6 +233,13 @@ def _addressOf(description: str, directory: str) -> str:
         )
     if place.port == 0:
         raise ValueError(f"{description}: HAProxy has to know the port before the processes are there")
+    if place.port > MOST_PORT:
+        raise ValueError(f"{description}: ports end at {MOST_PORT}")
+    if place.wrapped and place.kind == "ssl":
+        raise ValueError(
+            f"{description}: HAProxy sends the PROXY header before TLS begins, and this endpoint wants it inside; take "
+            "haproxy:tcp:, or ssl: with --trusted-proxies"
+        )
     host = _ANY.get(place.interface, place.interface)
     if place.kind == "tcp6" and place.interface is None:
         host = "::1"
@@ -271,7 +290,11 @@ def _silence(options: Options) -> str:
     if heartbeat and ping:
         each = f"{heartbeat:g} seconds" if heartbeat == ping else f"{heartbeat:g} and {ping:g} seconds"
         why = f"Nothing is silent for longer than heartbeat_delay and ping_interval, which are {each}. Twice that, and some."
-        limit = f"{math.ceil(2 * max(heartbeat, ping)) + 10}s"
+        seconds = 2 * max(heartbeat, ping)
+        if options.authorize is not None and options.authorize_timeout > seconds:
+            seconds = options.authorize_timeout
+            why += f" A request waits for authorize up to {seconds:g} seconds."
+        limit = f"{math.ceil(seconds) + 10}s" if seconds + 10 < _MOST_DAYS * _DAY else f"{_MOST_DAYS}d"
     else:
         why = "Without heartbeats or pings a connection may be silent for as long as nobody says anything."
         limit = "1d"
@@ -292,6 +315,24 @@ def _forwarding(options: Options, place: Place) -> str:
     else:
         why = "The processes believe this header only with --trusted-proxies."
     return f"    # {why} What a client has sent of it stays left of ours.\n    option forwardfor\n"
+
+
+def _prefix(options: Options, names: Iterable[str]) -> str:
+    """
+    @return: how to get from a URL to which C{base_url} leads to one that the processes know.
+    """
+    url = options.base_url if isinstance(options.base_url, str) else ""
+    path = urlsplit(url).path
+    before, found, _ = path.partition("{service}")
+    if not found:
+        start, _, rest = path.rpartition("{process}")
+        before = f"{start}{{process}}{rest.partition('/')[0]}/" if start else ""
+    if not before.endswith("/") or before == "/":
+        return ""
+    parts = [re.escape(part.replace("{{", "{").replace("}}", "}")) for part in before[:-1].split("{process}")]
+    pattern = f"^{('(' + '|'.join(names) + ')').join(parts)}(/.*)"
+    rule = " ".join(_SPECIAL.sub(_escaped, word) for word in (pattern, f"\\{len(parts)}"))
+    return f"    # Clients come by base_url, and the processes know only what comes after this.\n    http-request replace-path {rule}\n"
 
 
 def _servers(addresses: Mapping[str, str], place: Place, byCookie: bool) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from enum import StrEnum
+from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IProtocolFactory, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -26,18 +27,33 @@ from txsockjs.errors import SessionDone
 from txsockjs.interfaces import ISockJSProtocol
 from txsockjs.options import Options
 from txsockjs.resource import SockJSResource
+from txsockjs.stats import RefusalCause
 from txsockjs.subscription import ChannelTransport, Subscription
 from txsockjs.timers import Turns, chooseClock
 from txsockjs.topics import Topics, checkTopic
 from txsockjs.values import checkPositive
 
-__all__ = ["MAX_CHANNELS", "MAX_TOPIC_LENGTH", "SockJSMultiplexResource"]
+__all__ = ["MAX_CHANNELS", "MAX_TOPIC_LENGTH", "ChannelRefusalCause", "SockJSMultiplexResource"]
 
 MAX_CHANNELS = 1000
 """How many channels one session may have, unless the service says otherwise."""
 
 MAX_TOPIC_LENGTH = 256
 """How many characters a topic may have on the wire, unless the service says otherwise."""
+
+
+class ChannelRefusalCause(StrEnum):
+    """
+    Why something that is about channels was refused.
+    """
+
+    UNKNOWN = "unknown multiplex message"
+    NO_CHANNEL = "message without a channel"
+    LONG_TOPIC = "topic too long"
+    TOO_MANY = "too many channels"
+    NO_TOPIC = "unknown topic"
+    REFUSED = "channel refused"
+
 
 _UNSUBSCRIBED = (1000, "Unsubscribed")
 _REPLACED = (1000, "Subscribed again")
@@ -74,13 +90,13 @@ class _MultiplexProtocol(Protocol):
         wire, _, payload = rest.partition(",")
         channel = self.channels.get(wire)
         if not comma or kind not in ("sub", "msg", "uns"):
-            self.factory.refuse("unknown multiplex message")
+            self.factory.refuse(ChannelRefusalCause.UNKNOWN)
         elif kind == "sub":
             self._subscribe(wire)
         elif channel is None:
             # Both sides may leave at a time, so that these cross what the client is told on the way.
             if kind == "msg":
-                self.factory.refuse("message without a channel")
+                self.factory.refuse(ChannelRefusalCause.NO_CHANNEL)
         elif kind == "msg":
             channel.received(payload)
         else:
@@ -105,27 +121,27 @@ class _MultiplexProtocol(Protocol):
             self.factory.refuse(refusal)
             self.send(f"uns,{wire}")
 
-    def _refusal(self, wire: str) -> str | None:
+    def _refusal(self, wire: str) -> ChannelRefusalCause | None:
         """
         Open a channel, unless it has to be refused.
 
         @return: why it has, for whoever counts.
         """
         if len(wire) > self.factory.maxTopicLength:
-            return "topic too long"
+            return ChannelRefusalCause.LONG_TOPIC
         if len(self.channels) >= self.factory.maxChannels:
-            return "too many channels"
+            return ChannelRefusalCause.TOO_MANY
         try:
             name = self.factory.resource.topics.nameOf(wire)
             factory = self.factory.resource.factoryFor(name)
             if factory is None:
-                return "unknown topic"
+                return ChannelRefusalCause.NO_TOPIC
             channel = self._channel(wire, name, factory)
             if not channel.transport.accept():
-                return "channel refused"
+                return ChannelRefusalCause.REFUSED
         except BaseException:  # the reactor logs any, and goes on
             _log.failure("the application failed; its channel is refused")
-            return "channel refused"
+            return ChannelRefusalCause.REFUSED
         self.channels[wire] = channel
         self.factory.enter(channel)
         channel.opened()
@@ -293,7 +309,7 @@ class _MultiplexFactory(Factory):
         if not members:
             del self.members[channel.transport.topic]
 
-    def refuse(self, cause: str) -> None:
+    def refuse(self, cause: ChannelRefusalCause) -> None:
         """
         Count what a client is refused.
         """
@@ -306,6 +322,8 @@ class SockJSMultiplexResource(SockJSResource):
 
     To answer topics that are not known beforehand, override L{factoryFor}.
     """
+
+    refusalCauses: ClassVar[tuple[str, ...]] = (*RefusalCause, *ChannelRefusalCause)
 
     def __init__(
         self,

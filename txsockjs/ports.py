@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-__all__ = ["Place", "placeOf", "spread"]
+__all__ = ["MOST_PORT", "Place", "placeOf", "spread"]
 
 _FIELD = "{process}"
 
@@ -19,7 +19,8 @@ _UNIX = "unix"
 _WRAPPERS = ("haproxy",)
 """Kinds of endpoints whose arguments are the description of another one."""
 
-_MOST = 65535
+MOST_PORT = 65535
+"""The greatest number of a port."""
 
 _EVERYWHERE = (None, "", "0.0.0.0", "::")
 """Interfaces that stand for all."""
@@ -130,8 +131,8 @@ def spread(descriptions: Sequence[str], names: Sequence[str]) -> dict[str, list[
             )
         if place.path is not None and not PurePosixPath(place.path).name:
             raise ValueError(f"{description}: {place.path!r} is no path of a socket")
-        if not isTemplate and (place.port or 0) + len(names) - 1 > _MOST:
-            raise ValueError(f"{description}: {len(names)} processes need as many ports, and these end at {_MOST}")
+        if not isTemplate and (place.port or 0) + len(names) - 1 > MOST_PORT:
+            raise ValueError(f"{description}: {len(names)} processes need as many ports, and these end at {MOST_PORT}")
         for number, name in enumerate(names):
             own = description.replace(_FIELD, name) if isTemplate else place.beside(name, number)
             if own in taken and place.port != 0:

@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
@@ -20,7 +20,7 @@ from twisted.web.server import Request
 from txsockjs.iframe import IFrame
 from txsockjs.options import TRANSPORTS, Options
 from txsockjs.service import DRAINING, Service
-from txsockjs.stats import Gauges, Stats
+from txsockjs.stats import Gauges, RefusalCause, Stats
 from txsockjs.timers import chooseClock
 from txsockjs.transports import BELOW_SERVICE, BELOW_SESSION, QUICK, leaves
 from txsockjs.transports.admission import refuse
@@ -102,7 +102,11 @@ class SockJSResource(Resource):
     A SockJS service, to be hung anywhere in a tree of C{twisted.web} resources.
 
     Its children, if it is given any, come before the URLs of the service.
+
+    @cvar refusalCauses: why it may refuse something, for whoever shows what it has counted.
     """
+
+    refusalCauses: ClassVar[tuple[str, ...]] = tuple(RefusalCause)
 
     def __init__(
         self,
@@ -163,7 +167,7 @@ class SockJSResource(Resource):
             if self._isName(name) and self._isName(below[0]):
                 return self._transports.get(below[1], self._notFound)
             if max(len(name), len(below[0])) > self.options.max_session_id_length:
-                self.stats.refused["session id too long"] += 1
+                self.stats.refused[RefusalCause.LONG_ID] += 1
         return self._notFound
 
     def quickLeaf(self, method: bytes, below: Sequence[bytes], size: int) -> IResource | None:

@@ -19,6 +19,7 @@ from txsockjs.options import Options
 from txsockjs.policy import OriginPolicy, hostOf, peerOf, requestFacts
 from txsockjs.registry import Registry
 from txsockjs.session import Session
+from txsockjs.stats import RefusalCause
 
 __all__ = ["DRAINING", "Refusal", "Service"]
 
@@ -31,7 +32,7 @@ class Refusal(NamedTuple):
     """
 
     status: int
-    cause: str
+    cause: RefusalCause
     """For whoever counts."""
 
     text: str
@@ -41,12 +42,12 @@ class Refusal(NamedTuple):
     """Whether it is worth to try again later."""
 
 
-DRAINING = Refusal(SERVICE_UNAVAILABLE, "draining", "This service is about to stop\n", passes=True)
+DRAINING = Refusal(SERVICE_UNAVAILABLE, RefusalCause.DRAINING, "This service is about to stop\n", passes=True)
 """What is asked of a service that stops, and what another process may do."""
 
-_FULL = Refusal(SERVICE_UNAVAILABLE, "too many sessions", "There are too many sessions\n", passes=True)
+_FULL = Refusal(SERVICE_UNAVAILABLE, RefusalCause.FULL, "There are too many sessions\n", passes=True)
 _ENOUGH = Refusal(
-    _TOO_MANY_REQUESTS, "too many sessions of one host", "There are too many sessions from your address\n", passes=True
+    _TOO_MANY_REQUESTS, RefusalCause.ENOUGH, "There are too many sessions from your address\n", passes=True
 )
 
 

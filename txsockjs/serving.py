@@ -21,7 +21,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txsockjs.naming import whyFailed
+from txsockjs.ports import placeOf
 from txsockjs.signals import replaceSignalHandlers
+from txsockjs.sockets import removeLeftover
 from txsockjs.starting import CannotStart, endBadly
 
 if TYPE_CHECKING:
@@ -82,6 +84,9 @@ class ListeningService(Service):
         super().privilegedStartService()
         for description, endpoint in self._endpoints:
             self._starting = True
+            path = placeOf(description).path
+            if path is not None:
+                removeLeftover(path)
             attempt: Deferred[Any] = maybeDeferred(endpoint.listen, self._factory)
             attempt.addCallbacks(
                 self._listening, self._notListening, callbackArgs=(description,), errbackArgs=(description,)
@@ -221,7 +226,7 @@ class SockJSService(ListeningService):
         stopped.addCallback(lambda _: deferLater(self._reactor, 0))
         if self._leaveBus is not None:
             stopped.addBoth(self._leave, self._leaveBus)
-        return stopped.addBoth(_after, restore)
+        return stopped.addBoth(lambda _: restore())
 
     def _leave(self, result: Any, leaveBus: Callable[[], Deferred[None]]) -> Deferred[Any]:
         self._leaving = True
@@ -358,10 +363,6 @@ class WatchedService(Service):
         return maybeDeferred(self._service.stopService).addBoth(_thenStop, self._watching)
 
 
-def _after(result: object, restore: Callable[[], None]) -> None:
-    restore()
-
-
 def _thenStop(result: Any, service: Service) -> Deferred[Any]:
     return maybeDeferred(service.stopService).addBoth(lambda _: result)
 
@@ -380,7 +381,7 @@ def _base(address: object, description: str) -> str:
         return f"unix:{os.fsdecode(address.name or b'')}"
     if not isinstance(address, (IPv4Address, IPv6Address)):
         return description
-    scheme = "https" if description.partition(":")[0].lower() in ("ssl", "tls") else "http"
+    scheme = "https" if placeOf(description).kind in ("ssl", "tls") else "http"
     host = f"[{address.host}]" if ":" in address.host else address.host
     if address.host in ("0.0.0.0", "::"):
         host = "localhost"

@@ -57,7 +57,7 @@ from twisted.python.failure import Failure
 
 from txsockjs.codec import Framing, SharedMessage
 from txsockjs.errors import MessageTooLarge, SessionDone, SessionLost
-from txsockjs.stats import Cause, Stats
+from txsockjs.stats import Cause, RefusalCause, Stats
 from txsockjs.timers import Deadlines, Turns
 
 __all__ = [
@@ -325,7 +325,7 @@ class Session:
         if self.state is _CLOSED:
             self._bid(receiver, self._closing)
         elif self._receiver is not None:
-            self._keeper.stats.refused["another receiver"] += 1
+            self._keeper.stats.refused[RefusalCause.RECEIVER] += 1
             self._bid(receiver, ANOTHER_RECEIVER)
         else:
             self._receiver = receiver
@@ -770,10 +770,10 @@ class Session:
         keeper = self._keeper
         # No message is larger than what it came in.
         if size > keeper.maxMessageSize and any(_isLarger(message, keeper.maxMessageSize) for message in messages):
-            keeper.stats.refused["message too large"] += 1
+            keeper.stats.refused[RefusalCause.MESSAGE] += 1
             raise self._refused(TOO_LARGE, MessageTooLarge(f"The message is larger than {keeper.maxMessageSize} bytes"))
         if len(messages) > keeper.maxQueuedMessages:
-            keeper.stats.refused["too many messages"] += 1
+            keeper.stats.refused[RefusalCause.MESSAGES] += 1
             raise self._refused(TOO_MANY, MessageTooLarge(f"There are more than {keeper.maxQueuedMessages} messages"))
 
     def _refused(self, closing: tuple[int, str], error: MessageTooLarge) -> MessageTooLarge:

@@ -9,7 +9,7 @@ from collections import Counter
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-__all__ = ["Cause", "ChannelStats", "Gauges", "Stats"]
+__all__ = ["Cause", "ChannelStats", "Gauges", "RefusalCause", "Stats"]
 
 
 class Cause(StrEnum):
@@ -30,6 +30,30 @@ class Cause(StrEnum):
     TOO_LARGE = "message too large"
     WRONG = "client broke the rules"
     STOPPED = "service stopped"
+
+
+class RefusalCause(StrEnum):
+    """
+    Why a request or a message was refused.
+    """
+
+    DRAINING = "draining"
+    FULL = "too many sessions"
+    ENOUGH = "too many sessions of one host"
+    ORIGIN = "origin"
+    UNAUTHORIZED = "not authorized"
+    AUTHORIZE_FAILED = "failure of authorize"
+    AUTHORIZE_LATE = "timeout of authorize"
+    FOREIGN = "foreign address"
+    LONG_ID = "session id too long"
+    RECEIVER = "another receiver"
+    CALLBACK = "callback"
+    LATE = "request timeout"
+    MALFORMED = "malformed body"
+    BODY = "body too large"
+    MESSAGE = "message too large"
+    MESSAGES = "too many messages"
+    BACKLOG = "backlog"
 
 
 class Gauges(NamedTuple):
@@ -59,7 +83,8 @@ class Stats:
 
     @ivar opened: sessions that were opened, by transport.
     @ivar closed: sessions that ended, by L{Cause}.
-    @ivar refused: requests and messages that were refused, by cause in words.
+    @ivar refused: requests and messages that were refused, by L{RefusalCause} or, of channels of a multiplexed session,
+        by L{txsockjs.multiplex.ChannelRefusalCause}.
     @ivar messagesIn: messages that came from clients.
     @ivar messagesOut: messages that the application sent.
     @ivar bytesIn: the bytes that messages came in, with what they were wrapped in.
@@ -84,7 +109,7 @@ class Stats:
         return {
             "opened": dict(self.opened),
             "closed": {str(cause): count for cause, count in self.closed.items()},
-            "refused": dict(self.refused),
+            "refused": {str(cause): count for cause, count in self.refused.items()},
             "messages_in": self.messagesIn,
             "messages_out": self.messagesOut,
             "bytes_in": self.bytesIn,

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import shutil
 import signal
 import tempfile
@@ -25,20 +24,19 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.error import ProcessDone, ProcessExitedAlready
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.runner.procmon import ProcessMonitor
 
-from txsockjs.lifeline import HEARING, HURRY, READY, TELLING, VARIABLE
+from txsockjs.lifeline import HEARING, TELLING, VARIABLE
 from txsockjs.signals import replaceSignalHandlers
 from txsockjs.starting import CannotStart, endBadly
+from txsockjs.supervised import Supervised, howEnded, isOrderly
 
-__all__ = ["NOTICE_TIME", "START_TIMEOUT", "Supervised", "Supervisor"]
+__all__ = ["NOTICE_TIME", "START_TIMEOUT", "Supervisor"]
 
 _log = Logger(namespace="txsockjs")
 
@@ -49,191 +47,17 @@ NOTICE_TIME = 2.0
 """Seconds that a rolling restart leaves to balancers, which ask for C{/health} about each second, to notice that a
 process serves again, before the next one leaves."""
 
-_SLACK = 5
-"""Seconds that a process may take to end beyond those in which it sees off its sessions."""
-
-_PIPES = 1.0
-"""Seconds for which the output of a process that is gone is waited for."""
+_SLACK = 10
+"""Seconds that a process may take to end beyond those in which it sees off its sessions: a bus that is away takes 7 of
+them until it tells what is lost, and those who watch may get their last answer."""
 
 _HURRIED = 3.0
 """Seconds that it may take when it shall hurry."""
-
-_LINE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T\S+ \[(?P<system>[^\]]+)\] (?P<text>.*)")
-"""A line of the log of a process, which begins with its time."""
-
-_LONGEST_LINE = 16384
-
-_WHY = "sockjs: "
-"""How the line begins by which a process says why it can't start."""
 
 # Twisted has given this another name in 25.5.
 _baseExited = getattr(ProcessMonitor, "_monitoredProcessExited", None) or (
     lambda monitor, name, reason: monitor.connectionLost(name)
 )
-
-
-class _Lines:
-    """
-    Takes what a process writes to one of its outputs, and puts it into the log, line by line, as if it had been said
-    here, with the name of the process in front.
-    """
-
-    def __init__(self, name: str, system: str, level: Any) -> None:
-        self._name = name
-        self._log = Logger(namespace=system)
-        self._level = level
-        self._rest = b""
-        self.why = ""
-
-    def feed(self, data: bytes) -> None:
-        """
-        Take some bytes.
-        """
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._say(line)
-        if len(self._rest) > _LONGEST_LINE:
-            self.finish()
-
-    def finish(self) -> None:
-        """
-        There is no more of the line.
-        """
-        rest, self._rest = self._rest, b""
-        if rest:
-            self._say(rest)
-
-    def _say(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").rstrip("\r")
-        if text.startswith(_WHY):
-            self.why = text.removeprefix(_WHY)
-            return  # told by the supervisor, together with what it does about it
-        match = _LINE.fullmatch(text)
-        if match is not None:
-            system, _, level = match["system"].partition("#")
-            text = match["text"]
-            self._log = Logger(namespace=system)
-            self._level = next((known for known in LogLevel.iterconstants() if known.name == level), LogLevel.info)
-        self._log.emit(self._level, "{process}: {text}", process=self._name, text=text)
-
-
-class Supervised(ProcessProtocol):
-    """
-    One process, from its start to its end.
-
-    @ivar name: what it is called.
-    @ivar isUp: whether it has told that it serves.
-    @ivar isLeaving: whether it was told to end.
-    """
-
-    transport: Any
-
-    def __init__(self, supervisor: Supervisor, name: str) -> None:
-        self.name = name
-        self.isUp = False
-        self.isLeaving = False
-        self._supervisor = supervisor
-        self._outputs = {
-            1: _Lines(name, "txsockjs", LogLevel.info),
-            2: _Lines(name, "txsockjs", LogLevel.warn),
-        }
-        self._told = b""
-        self._why = ""
-        self._closing: IDelayedCall | None = None
-        self._waitForUp: list[Deferred[bool]] = []
-        self._waitForEnd: list[Deferred[None]] = []
-
-    @property
-    def why(self) -> str:
-        """
-        Why it could not start, as far as that is known.
-        """
-        return self._why or self._outputs[2].why or self._outputs[1].why
-
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """
-        It has written something.
-        """
-        if childFD != TELLING:
-            self._outputs[childFD].feed(data)
-            return
-        self._told = (self._told + data)[-len(READY) :]
-        if self._told == READY and not self.isUp:
-            self.isUp = True
-            self._supervisor.isUp(self)
-            self._tellWhetherUp()
-
-    def processExited(self, reason: Failure) -> None:
-        """
-        It is gone. What it has written may still be on its way, but processes that it has left behind can keep the
-        pipes open for ever.
-        """
-        self._closing = self._supervisor.clock.callLater(_PIPES, self._closePipes)
-
-    def notStarted(self, error: OSError) -> None:
-        """
-        There is no process. The file that is named may be the interpreter, which another user need not be able to run.
-        """
-        self._why = f"it can't be started: {error.strerror}" + (f": {error.filename}" if error.filename else "")
-        self.processEnded(Failure(error))
-
-    def _closePipes(self) -> None:
-        for fd in list(self.transport.pipes):
-            self.transport.closeChildFD(fd)
-
-    def processEnded(self, reason: Failure) -> None:
-        """
-        It is gone, and everything that it has written is here.
-        """
-        if self._closing is not None and self._closing.active():
-            self._closing.cancel()
-        for output in self._outputs.values():
-            output.finish()
-        self._supervisor.hasEnded(self, reason)
-        self.isUp = False
-        self._tellWhetherUp()
-        waiting, self._waitForEnd = self._waitForEnd, []
-        for ended in waiting:
-            ended.callback(None)
-
-    def _tellWhetherUp(self) -> None:
-        waiting, self._waitForUp = self._waitForUp, []
-        for up in waiting:
-            up.callback(self.isUp)
-
-    def whenUp(self) -> Deferred[bool]:
-        """
-        @return: fires with L{True} when it serves, or with L{False} when it has ended before.
-        """
-        if self.isUp:
-            return succeed(True)
-        up: Deferred[bool] = Deferred()
-        self._waitForUp.append(up)
-        return up
-
-    def whenEnded(self) -> Deferred[None]:
-        """
-        @return: fires when it is gone.
-        """
-        ended: Deferred[None] = Deferred()
-        self._waitForEnd.append(ended)
-        return ended
-
-    def hurry(self) -> None:
-        """
-        Tell it not to wait for anybody.
-        """
-        self.isLeaving = True
-        with suppress(KeyError):  # it has closed the pipe, and will be killed
-            self.transport.writeToChild(HEARING, HURRY)
-
-    def kill(self, why: str) -> None:
-        """
-        End it by force.
-        """
-        self._why = why
-        with suppress(ProcessExitedAlready):
-            self.transport.signalProcess("KILL")
 
 
 class Supervisor(ProcessMonitor):
@@ -245,8 +69,8 @@ class Supervisor(ProcessMonitor):
     @ivar runDirectory: a directory for what the processes have for each other, such as sockets: nobody but their user
         may enter it. It is there while this service runs. Where this is killed, the last process to leave removes it.
 
-    @ivar extraArguments: called for each start of a process, with its name and with C{runDirectory}; returns arguments
-        that are added to its command.
+    @ivar extraArguments: called before the first start of a process, with its name and with C{runDirectory}; returns
+        arguments that are added to its command.
     """
 
     threshold = 5
@@ -348,7 +172,7 @@ class Supervisor(ProcessMonitor):
             self._pausing.cancel()
         restore = replaceSignalHandlers(self._reactor, self.hurry)
         stopped = Deferred.fromCoroutine(self._stopInTurn())
-        return stopped.addBoth(self._clearUp).addBoth(_after, restore)
+        return stopped.addBoth(self._clearUp).addBoth(lambda _: restore())
 
     async def _stopInTurn(self) -> None:
         for name in self._commands:
@@ -369,8 +193,10 @@ class Supervisor(ProcessMonitor):
 
     def hurry(self) -> None:
         """
-        Let all processes end now.
+        Let all processes end now. Once more changes nothing: who does not end is killed soon enough.
         """
+        if self._hurried:
+            return
         _log.info("told to end once more")
         self._hurried = True
         for name, child in list(self.protocols.items()):
@@ -445,9 +271,11 @@ class Supervisor(ProcessMonitor):
             alive = 0.0 if not child.isLeaving else self.threshold
             self.timeStarted[name] = self.clock.seconds() - alive
         _baseExited(self, name, None)
-        how = _how(reason)
-        if child.isLeaving:
+        how = howEnded(reason)
+        if child.isLeaving and isOrderly(reason):
             _log.info("{name} has ended", name=name)
+        elif child.isLeaving:
+            _log.warn("{name} has ended: {why}", name=name, why=how)
         elif not self.running:
             _log.error("{name} has ended: {why}", name=name, why=child.why or how)
         elif not self._everUp:
@@ -527,19 +355,3 @@ class Supervisor(ProcessMonitor):
         if self._rollAgain:
             self._rollAgain = False
             self.rollingRestart()
-
-
-def _after(result: object, restore: Callable[[], None]) -> None:
-    restore()
-
-
-def _how(reason: Failure) -> str:
-    """
-    @return: how a process has ended, in words.
-    """
-    error: Any = reason.value
-    if isinstance(error, ProcessDone):
-        return "it left by itself"
-    if getattr(error, "signal", None) is not None:
-        return f"by signal {error.signal} ({signal.Signals(error.signal).name})"
-    return f"with status {getattr(error, 'exitCode', 'unknown')}"

@@ -212,7 +212,7 @@ def checkURL(value: object) -> str:
 
     @raise ValueError: when it can't be one.
     """
-    if not isinstance(value, str) or not value or re.search(r"[\x00-\x20\x7f]", value):
+    if not isinstance(value, str) or not value or re.search("[\x00-\x20\x7f\ud800-\udfff]", value):
         raise ValueError(f"must be a URL, without spaces, not {value!r}")
     return value
 

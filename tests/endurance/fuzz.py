@@ -1004,7 +1004,7 @@ def play(script: Script) -> None:
 
 
 _KINDS = {
-    "Session", "Connection", "NotedRequest", "_Request", "HTTPReceiver", "SocketReceiver", "RawSocketReceiver",
+    "Session", "Connection", "NotedRequest", "BoundedRequest", "HTTPReceiver", "SocketReceiver", "RawSocketReceiver",
     "_Engine", "Channel", "Front", "_App", "_TextApp", "TextEcho", "_Wire", "World",
 }  # fmt: skip
 

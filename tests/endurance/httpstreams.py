@@ -36,11 +36,12 @@ from zope.interface import implementer
 
 from tests.byhand import HandReactor, MemorySocket, serverOn
 from tests.endurance.differential import Outcome, Script, Step, cut, noting
-from txsockjs import factory, shortcut
+from txsockjs import shortcut
 from txsockjs.channel import Channel, Front
 from txsockjs.factory import SockJSMultiFactory
 from txsockjs.interfaces import ISockJSProtocol
 from txsockjs.session import Session
+from txsockjs.site import ServiceSite
 from txsockjs.transports.direct import writeNow
 
 __all__ = ["SHAPES", "answersIn", "make", "play", "quickOnes", "withoutShortcut"]
@@ -64,7 +65,7 @@ def withoutShortcut() -> Iterator[None]:
     """
     Have the sites that run meanwhile do without.
     """
-    with mock.patch.object(factory._ServiceSite, "leafFor", _noLeaf):
+    with mock.patch.object(ServiceSite, "leafFor", _noLeaf):
         yield
 
 

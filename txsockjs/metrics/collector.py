@@ -129,8 +129,8 @@ def _ofServices(services: Mapping[str, SockJSResource]) -> Iterator[Metric]:
             sessions.add_metric([path, transport, state], number)
         for cause in Cause:
             closed.add_metric([path, str(cause)], stats.closed[cause])
-        for why, number in sorted(stats.refused.items()):
-            refused.add_metric([path, why], number)
+        for why in dict.fromkeys([*service.refusalCauses, *stats.refused]):
+            refused.add_metric([path, str(why)], stats.refused[why])
         for name, counter in families.items():
             counter.add_metric([path], getattr(stats, name))
         for name, gauge in waiting.items():

@@ -10,6 +10,7 @@ same at the same time share one question.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -128,7 +129,7 @@ class Peer:
 
 def _rowsOf(body: bytes) -> list[dict[str, Any]]:
     try:
-        rows = json.loads(body, parse_constant=_noConstant)["processes"]
+        rows = json.loads(body, parse_constant=_finite, parse_float=_finite)["processes"]
         if all(map(_isRow, rows)):
             return list(rows)
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -136,16 +137,19 @@ def _rowsOf(body: bytes) -> list[dict[str, Any]]:
     raise BadAnswer("answers with something else")
 
 
-def _noConstant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON: browsers could not read it")
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} can't be told again in JSON: browsers could not read it")
+    return number
 
 
 def _isRow(row: Any) -> bool:
     """
     @return: whether the status page can make something of it.
     """
-    if not (isinstance(row["process"], str) and isinstance(row["state"], str)):
-        return False
+    if not all(isinstance(row[which], str) and row[which].isprintable() for which in ("process", "state")):
+        return False  # it stands on a line of /health, too
     return row["state"] == "gone" or all(isinstance(row["lag"][which], (int, float)) for which in ("last", "most"))
 
 

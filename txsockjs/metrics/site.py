@@ -14,13 +14,14 @@ from twisted.web.resource import IResource
 
 from txsockjs.broadcast import Channels, channels
 from txsockjs.channel import Channel
-from txsockjs.factory import SockJSMultiFactory, mount
+from txsockjs.factory import SockJSMultiFactory
 from txsockjs.health import HealthResource
 from txsockjs.metrics.exposition import ExpositionResource
 from txsockjs.metrics.page import page, pageFiles
 from txsockjs.metrics.peers import Peer
 from txsockjs.metrics.status import AllHealthResource, Board, StatusResource
 from txsockjs.metrics.watched import Places, Watched
+from txsockjs.mounting import mount
 from txsockjs.timers import Deadlines
 
 __all__ = ["MetricsResource", "StatusSite"]

@@ -15,15 +15,16 @@ from twisted.web.http import FORBIDDEN, INTERNAL_SERVER_ERROR, SERVICE_UNAVAILAB
 from twisted.web.server import NOT_DONE_YET, Request
 
 from txsockjs.service import Refusal, Service
+from txsockjs.stats import RefusalCause
 from txsockjs.transports.answers import Answer, finishWith, plainText
 
 __all__ = ["admit", "refuse"]
 
 _RETRY_AFTER = 5
 
-_FAILED = Refusal(INTERNAL_SERVER_ERROR, "failure of authorize", "This can't be decided\n")
-_TOO_LATE = Refusal(SERVICE_UNAVAILABLE, "timeout of authorize", "It took too long to decide this\n")
-_REFUSED = Refusal(FORBIDDEN, "not authorized", "You may not use this service\n")
+_FAILED = Refusal(INTERNAL_SERVER_ERROR, RefusalCause.AUTHORIZE_FAILED, "This can't be decided\n")
+_TOO_LATE = Refusal(SERVICE_UNAVAILABLE, RefusalCause.AUTHORIZE_LATE, "It took too long to decide this\n")
+_REFUSED = Refusal(FORBIDDEN, RefusalCause.UNAUTHORIZED, "You may not use this service\n")
 
 _log = Logger()
 

@@ -26,6 +26,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from txsockjs.options import Options
 from txsockjs.policy import OriginPolicy
 from txsockjs.service import Service
+from txsockjs.stats import RefusalCause
 
 __all__ = [
     "HTML",
@@ -170,7 +171,7 @@ def refuseOrigin(request: Request, service: Service, told: bool = True) -> bytes
     """
     if service.origins.allows(request, told):
         return None
-    service.registry.stats.refused["origin"] += 1
+    service.registry.stats.refused[RefusalCause.ORIGIN] += 1
     forbidCaching(request)
     request.setHeader(b"vary", b"Origin")
     return plainText(request, FORBIDDEN, "This origin is not allowed\n")
@@ -245,7 +246,7 @@ def refuseBody(request: Request, service: Service) -> bytes:
     """
     Answer a request whose body is too large.
     """
-    service.registry.stats.refused["body too large"] += 1
+    service.registry.stats.refused[RefusalCause.BODY] += 1
     limit = service.options.max_body_size
     return plainText(request, REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {limit} bytes\n")
 

@@ -21,6 +21,7 @@ from txsockjs.errors import MessageTooLarge, SessionLost
 from txsockjs.liveness import unsentBytes, watchPeer
 from txsockjs.service import DRAINING, Service
 from txsockjs.session import INTERRUPTED, Session, State
+from txsockjs.stats import RefusalCause
 from txsockjs.transports.admission import admit, refuse
 from txsockjs.transports.answers import (
     Answer,
@@ -64,7 +65,7 @@ def refuseForeigner(service: Service, request: Request) -> bytes:
     """
     Answer a request for a session that is bound to another address, as if it did not exist.
     """
-    service.registry.stats.refused["foreign address"] += 1
+    service.registry.stats.refused[RefusalCause.FOREIGN] += 1
     return noSession(request)
 
 
@@ -72,7 +73,7 @@ def refuseBacklog(service: Service, request: Request) -> bytes:
     """
     Answer a request that brings messages while too many others wait for the application.
     """
-    service.registry.stats.refused["backlog"] += 1
+    service.registry.stats.refused[RefusalCause.BACKLOG] += 1
     return plainText(request, SERVICE_UNAVAILABLE, "Too much is waiting for the application\n")
 
 
@@ -289,7 +290,7 @@ class SendLeaf(SessionLeaf):
             messages = self.messages(request)
             taken = session.received(messages, size)
         except DecodeError as error:
-            service.registry.stats.refused["malformed body"] += 1
+            service.registry.stats.refused[RefusalCause.MALFORMED] += 1
             return plainText(request, INTERNAL_SERVER_ERROR, str(error))
         except MessageTooLarge as error:
             return plainText(request, REQUEST_ENTITY_TOO_LARGE, f"{error}\n")

@@ -13,6 +13,7 @@ from typing import ClassVar
 from twisted.web.http import INTERNAL_SERVER_ERROR
 from twisted.web.server import Request
 
+from txsockjs.stats import RefusalCause
 from txsockjs.transports.answers import Answer, plainText
 from txsockjs.transports.base import ReceiveLeaf
 
@@ -47,7 +48,7 @@ class CallbackLeaf(ReceiveLeaf):
         return self.receiveScripts(request, name, callback)
 
     def _refuse(self, request: Request, why: str) -> Answer:
-        self._service.registry.stats.refused["callback"] += 1
+        self._service.registry.stats.refused[RefusalCause.CALLBACK] += 1
         return plainText(request, INTERNAL_SERVER_ERROR, why)
 
     def receiveScripts(self, request: Request, name: str, callback: str) -> Answer:

@@ -27,7 +27,7 @@ from txsockjs.codec import RAW, SOCKJS, DecodeError, Framing
 from txsockjs.errors import SessionDone, SessionLost
 from txsockjs.service import Service
 from txsockjs.silence import Silent
-from txsockjs.stats import Cause
+from txsockjs.stats import Cause, RefusalCause
 from txsockjs.transports.admission import admit
 from txsockjs.transports.answers import Answer, Leaf, isTooLarge, plainText, refuseBody, refuseOrigin
 from txsockjs.transports.base import SESSION_DEPTH
@@ -138,7 +138,7 @@ class _Engine(WebSocketServerProtocol):
         super().onMessageFrameBegin(length)
         shared = self._receiver.shared
         if (self.message_data_total_length > shared.limit or len(self.message_data) > shared.limit) and self.isOpen:
-            shared.refused["message too large"] += 1
+            shared.refused[RefusalCause.MESSAGE] += 1
             self.failedByMe = True  # so that nothing of the message is kept
             # The connection lasts until the client has answered, or it might be reset before the client sees why.
             self.sendCloseFrame(MESSAGE_TOO_BIG, _TOO_LARGE.encode("ascii"))
