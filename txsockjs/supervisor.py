@@ -170,6 +170,13 @@ class Supervised(ProcessProtocol):
         """
         self._closing = self._supervisor.clock.callLater(_PIPES, self._closePipes)
 
+    def notStarted(self, error: OSError) -> None:
+        """
+        There is no process. The file that is named may be the interpreter, which another user need not be able to run.
+        """
+        self._why = f"it can't be started: {error.strerror}" + (f": {error.filename}" if error.filename else "")
+        self.processEnded(Failure(error))
+
     def _closePipes(self) -> None:
         for fd in list(self.transport.pipes):
             self.transport.closeChildFD(fd)
@@ -394,8 +401,8 @@ class Supervisor(ProcessMonitor):
             self._reactor.spawnProcess(
                 child, process.args[0], process.args, env=process.env, path=process.cwd, childFDs=fds
             )
-        except OSError:
-            child.processEnded(Failure())
+        except OSError as error:
+            child.notStarted(error)
 
     def stopProcess(self, name: str) -> None:
         """
@@ -444,7 +451,7 @@ class Supervisor(ProcessMonitor):
         elif not self.running:
             _log.error("{name} has ended: {why}", name=name, why=child.why or how)
         elif not self._everUp:
-            self._giveUp(name, child.why or how)
+            self._giveUp(name, f"{name}: {child.why}" if child.why else f"{name} has ended: {how}")
         else:
             delay = self.restart[name].getTime() - self.clock.seconds()
             _log.error(
@@ -459,7 +466,7 @@ class Supervisor(ProcessMonitor):
         The first process can't serve, and so it would be with the others.
         """
         self.restart[name].cancel()
-        self._failed = CannotStart(f"{name}: {why}")
+        self._failed = CannotStart(why)
         self._failed.say(self._pid)
         if not self._isStarting:
             endBadly(self._reactor)
@@ -533,8 +540,6 @@ def _how(reason: Failure) -> str:
     error: Any = reason.value
     if isinstance(error, ProcessDone):
         return "it left by itself"
-    if isinstance(error, OSError):
-        return f"it can't be started: {error.strerror}"
     if getattr(error, "signal", None) is not None:
         return f"by signal {error.signal} ({signal.Signals(error.signal).name})"
     return f"with status {getattr(error, 'exitCode', 'unknown')}"

@@ -44,6 +44,9 @@ WAYS = ("websocket", *_HTTP, "websocket-raw", *_OURS)
 CONFIRM = 60.0
 """Seconds until a session must have opened."""
 
+SILENCE = 300.0
+"""Seconds for which nothing may come: two thousand sessions take their turns, and a raw WebSocket has no heartbeats."""
+
 
 class Ended(Exception):
     """
@@ -147,8 +150,8 @@ async def open_(url: str, secureURL: str, way: str, policy: Any = None) -> Life:
     """
     life = Life(way)
     if way in _OURS:
-        more = {"transports": (_OURS[way],), "open_timeout": CONFIRM, "tlsPolicy": policy}
-        endpoint = SockJSClientEndpoint(reactor, secureURL, **more)
+        patience = dict.fromkeys(("info_timeout", "open_timeout", "write_timeout"), CONFIRM)
+        endpoint = SockJSClientEndpoint(reactor, secureURL, transports=(_OURS[way],), tlsPolicy=policy, **patience)
         try:
             await endpoint.connect(Factory.forProtocol(lambda: _Ours(life))).addTimeout(CONFIRM, reactor)
         except Exception as error:
@@ -249,7 +252,7 @@ async def _webSocket(life: Life, client: HTTPClient, wire: HTTPConnection) -> En
 
 
 async def _message(socket: WebSocketClient) -> str | Frame:
-    return await socket.message(60)
+    return await socket.message(SILENCE)
 
 
 # -- requests ---------------------------------------------------------------------------------------------------------
@@ -283,8 +286,8 @@ class _Requests:
             if response.status != 200:
                 raise Ended(None, f"{transport} was answered with {response.status}")
             if transport.prelude:
-                transport.checkPrelude(await response.chunk(60))
-            while (chunk := await response.chunk(60)) is not None:
+                transport.checkPrelude(await response.chunk(SILENCE))
+            while (chunk := await response.chunk(SILENCE)) is not None:
                 frame = transport.undress(chunk)
                 if first:
                     first = False
