@@ -727,6 +727,27 @@ class BreakingTests(RedisTestCase):
         self.assertEqual([gap.missed for gap in process.gaps[told:]], [True])
         self.assertIn("a", process.gaps[-1].channels)
 
+    def test_shortLived(self):
+        """
+        Attempts become rarer also where each connection can be used, but not for long; one that lasts makes up for it.
+        """
+        process = self.process()
+        began = process.bus.stats.connects
+        end = self.clock.seconds() + 60
+        while self.clock.seconds() < end:
+            for connection in list(self.redis.connections):
+                if process.bus.facts().connected:
+                    connection.cut()
+            self.clock.advance(0.01)
+        self.assertTrue(20 < process.bus.stats.connects - began < 60, process.bus.stats.connects - began)
+        self.advance(LAST_DELAY * 2 + PING)
+        before = self.clock.seconds()
+        for connection in list(self.redis.connections):
+            connection.cut()
+        while not process.bus.facts().connected:
+            self.clock.advance(0.01)
+        self.assertLess(self.clock.seconds() - before, FIRST_DELAY * 2)
+
     def test_backOff(self):
         """
         Attempts to connect become rarer, up to a bound, and do not come at the same time from all processes.

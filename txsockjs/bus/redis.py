@@ -585,7 +585,7 @@ class RedisBus:
         if self._awaySince is None or self._restoring or self._subscriber.protocol is None:
             return
         since, self._awaySince = self._awaySince, None
-        missed = self._restored & self._wanted
+        missed, self._restored = self._restored & self._wanted, set()
         lost, self._lost = self._lost, Counter()
         if not missed and not lost:
             return

@@ -176,7 +176,7 @@ class Wire:
         self._lost = lost
         self._failed = failed
         self._service = ClientService(_Told(self, endpoint), _Protocols(self, protocol), self._delay, clock)
-        self._rejected = 0  # how many connections in a row came to nothing
+        self._shortLived = 0  # how many connections in a row could not be used, or not for long
         self._current: Any = None  # the connection, ready or not
         self._watch: IDelayedCall | None = None
         self._silent = 0
@@ -216,7 +216,7 @@ class Wire:
             self._current.transport.abortConnection()
 
     def _delay(self, attempt: int) -> float:
-        return backOff(max(attempt, self._rejected))
+        return backOff(max(attempt, self._shortLived))
 
     # -- for the protocols ----------------------------------------------------------------------------------------
 
@@ -232,7 +232,7 @@ class Wire:
         There is a connection, which has to show that it can be used.
         """
         self._current = protocol
-        self._rejected += 1
+        self._shortLived += 1
         self._silent = 0
         protocol.heard = True
         self._watch = self.clock.callLater(PING, self._look)
@@ -271,7 +271,6 @@ class Wire:
 
     def _usable(self, answer: object, protocol: Any) -> None:
         if protocol is self._current and protocol.refusal is None and not self._stopping:
-            self._rejected = 0
             self.protocol = protocol
             self._ready()
 
@@ -287,6 +286,8 @@ class Wire:
         was stopped for a while.
         """
         protocol = self._current
+        if self.protocol is not None:
+            self._shortLived = 0
         self._silent = 0 if protocol.heard else self._silent + 1
         protocol.heard = False
         self._watch = self.clock.callLater(PING, self._look)
