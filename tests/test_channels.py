@@ -12,7 +12,7 @@ import sys
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -672,6 +672,17 @@ class BusTests(SynchronousTestCase):
         self.assertEqual(self.bus.told, [("subscribe", "a")])
         self.bus.receive("a", ["x"], None)
         self.assertEqual(link.sent, [b'"x"'])
+
+    def test_description(self):
+        """
+        It may be given as a text; one that describes none changes nothing.
+        """
+        clock, bus = MemoryReactorClock(), self.channels.bus
+        with self.assertRaisesRegex(ValueError, "it should be redis://"):
+            self.channels.useBus("http://h", clock)
+        self.assertIs(self.channels.bus, bus)
+        self.channels.useBus("redis://127.0.0.1:6379/5", clock)
+        self.assertEqual(self.channels.bus.facts().name, "redis://127.0.0.1:6379/5")
 
     def test_unableToStop(self):
         """

@@ -369,7 +369,7 @@ class Channels:
         """
         return self._bus
 
-    def useBus(self, bus: IBus) -> Deferred[None]:
+    def useBus(self, bus: IBus | str, reactor: IReactorTime | None = None) -> Deferred[None]:
         """
         Use another bus from now on. Members stay members.
 
@@ -377,10 +377,16 @@ class Channels:
         twice or in another order; what is published meanwhile waits in the new one. Where there are members, they may
         miss what other processes publish in between, and the application is told of that gap.
 
-        @param bus: one that was not started.
+        @param bus: one that was not started, or a text as for L{__init__}.
+
+        @param reactor: see L{__init__}.
 
         @return: fires when the one before has stopped and the new one was started.
+
+        @raise ValueError: when the text describes no bus; then the one before is used on.
         """
+        if isinstance(bus, str):
+            bus = busFromString(bus, reactor)
         before, self._bus = self._bus, bus
         self._stopping = False
         for channel in self._channels:

@@ -81,7 +81,9 @@ class RedisPlace:
             parts = urlsplit(description)
             port = parts.port
         except ValueError:
-            raise ValueError(f"that is no URL with a port from 0 to 65535; it should be {_FORMS}") from None
+            port = 0
+        if port == 0:
+            raise ValueError(f"that is no URL with a port from 1 to 65535; it should be {_FORMS}")
         if parts.scheme not in ("redis", "rediss", "unix"):
             raise ValueError(f"it should be {_FORMS}")
         settings = _settings(parts.query)
