@@ -678,7 +678,7 @@ class BusTests(SynchronousTestCase):
         It may be given as a text; one that describes none changes nothing.
         """
         clock, bus = MemoryReactorClock(), self.channels.bus
-        with self.assertRaisesRegex(ValueError, "it should be redis://"):
+        with self.assertRaisesRegex(ValueError, "a bus is memory:, redis://"):
             self.channels.useBus("http://h", clock)
         self.assertIs(self.channels.bus, bus)
         self.channels.useBus("redis://127.0.0.1:6379/5", clock)
