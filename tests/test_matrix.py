@@ -119,7 +119,7 @@ class CasesTests(SynchronousTestCase):
         """
         There is a test for each place.
         """
-        tests = [name for name in vars(check_matrix.PlaceTests) if name.startswith("test_")]
+        tests = [name for name in dir(check_matrix.PlaceTests) if name.startswith("test_")]
         self.assertEqual(len(tests), len(PLACES))
 
     def test_messages(self) -> None:

@@ -51,6 +51,10 @@ LEAVE = 150.0
 """Seconds until a process must have seen all of its clients off, which are many, and all in one process."""
 
 
+_given: set[int] = set()
+"""The ports that were given to somebody, who may not be there yet."""
+
+
 async def together(*work: Any) -> list[Any]:
     """
     Do things at the same time.
@@ -60,14 +64,15 @@ async def together(*work: Any) -> list[Any]:
 
 def freePorts(count: int) -> list[int]:
     """
-    @return: ports of the loopback interface that nobody has. The system gives none of them to a connection: between now
-        and their use there are thousands.
+    @return: ports of the loopback interface that nobody has, and that were not given before. The system gives none of
+        them to a connection: between now and their use there are thousands.
     """
     ports: list[int] = []
     while len(ports) < count:
         port = random.SystemRandom().randrange(10_000, 32_000)
-        if port not in ports and _isFree(port):
+        if port not in _given and _isFree(port):
             ports.append(port)
+            _given.add(port)
     return ports
 
 
@@ -87,7 +92,8 @@ def portsInARow(count: int) -> list[int]:
     while True:
         first = freePorts(1)[0]
         ports = list(range(first, first + count))
-        if all(_isFree(port) for port in ports):
+        if _given.isdisjoint(ports[1:]) and all(_isFree(port) for port in ports):
+            _given.update(ports)
             return ports
 
 
@@ -181,6 +187,7 @@ class Balancer:
 
     @ivar url: what URLs through it begin with.
     @ivar secureURL: the same with TLS.
+    @ivar port: the port of the former.
     @ivar place: the directory of what it needs.
     @ivar child: its process.
     """
@@ -199,7 +206,8 @@ class Balancer:
         findProgram(self.program.partition(".")[0])
         self.place = place
         self._plain, self._secure, self._open, self._peers = freePorts(4)
-        self.url = f"http://127.0.0.1:{self._open}"
+        self.port = self._open
+        self.url = f"http://127.0.0.1:{self.port}"
         self.secureURL = f"https://127.0.0.1:{self._secure}"
         self.redirectingURL = f"http://127.0.0.1:{self._plain}"
         self.path = place / self.program
