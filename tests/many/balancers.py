@@ -169,9 +169,10 @@ class Process:
 
     async def clear(self) -> None:
         """
-        See that it is gone, and do not wait for its clients.
+        See that it is gone, if it was ever there, and do not wait for its clients.
         """
-        await self.child.stop()
+        if hasattr(self, "child"):
+            await self.child.stop()
 
     async def kill(self) -> None:
         """
