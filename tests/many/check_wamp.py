@@ -73,7 +73,7 @@ class WAMPTests(TestCase):
     timeout = 300
 
     async def setUp(self) -> None:
-        crossbar = os.environ.get("TXSOCKJS_CROSSBAR") or shutil.which("crossbar")
+        crossbar = shutil.which(os.environ.get("TXSOCKJS_CROSSBAR") or "crossbar")
         if crossbar is None:
             raise SkipTest("crossbar is not installed")
         self.crossbar = crossbar

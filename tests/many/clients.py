@@ -44,6 +44,9 @@ WAYS = ("websocket", *_HTTP, "websocket-raw", *_OURS)
 CONFIRM = 60.0
 """Seconds until a session must have opened."""
 
+SILENCE = 300.0
+"""Seconds for which nothing may come: two thousand sessions take their turns, and a raw WebSocket has no heartbeats."""
+
 
 class Ended(Exception):
     """
@@ -249,7 +252,7 @@ async def _webSocket(life: Life, client: HTTPClient, wire: HTTPConnection) -> En
 
 
 async def _message(socket: WebSocketClient) -> str | Frame:
-    return await socket.message(60)
+    return await socket.message(SILENCE)
 
 
 # -- requests ---------------------------------------------------------------------------------------------------------
@@ -283,8 +286,8 @@ class _Requests:
             if response.status != 200:
                 raise Ended(None, f"{transport} was answered with {response.status}")
             if transport.prelude:
-                transport.checkPrelude(await response.chunk(60))
-            while (chunk := await response.chunk(60)) is not None:
+                transport.checkPrelude(await response.chunk(SILENCE))
+            while (chunk := await response.chunk(SILENCE)) is not None:
                 frame = transport.undress(chunk)
                 if first:
                     first = False

@@ -19,7 +19,7 @@ from twisted.web.client import BrowserLikePolicyForHTTPS
 
 from tests.many.application import PUBLISH
 from tests.many.balancers import Balancer, together
-from tests.many.clients import WAYS, Ended, Life, open_
+from tests.many.clients import SILENCE, WAYS, Ended, Life, open_
 
 __all__ = ["DELAY", "Customer", "Load", "pause"]
 
@@ -113,7 +113,7 @@ class Customer:
         except Ended as end:
             life.over(end)  # as sockjs-client does
         look()
-        await came.addTimeout(60, reactor)
+        await came.addTimeout(SILENCE, reactor)
 
 
 class Load:
