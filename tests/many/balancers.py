@@ -13,7 +13,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -248,10 +248,20 @@ class Balancer:
         Wait until it answers.
         """
         client = HTTPClient(reactor, self.url)
+
+        async def connect() -> None:
+            (await client.connect()).abort()
+
+        await self._succeeds(connect)
+
+    async def _succeeds(self, attempt: Callable[[], Awaitable[object]]) -> None:
+        """
+        Wait until it listens: until something succeeds that needs that.
+        """
         end = reactor.seconds() + WAIT
         while True:
             try:
-                (await client.connect()).abort()
+                await attempt()
                 return
             except Exception:
                 if self.child.status is not None or reactor.seconds() > end:
@@ -336,6 +346,7 @@ class HAProxy(Balancer):
 
     async def ready(self) -> None:
         await self._answers()
+        await self._succeeds(self.states)  # its ports are open before there is the socket of its admin
         for name in NAMES:
             await self.waitFor(name, "UP")
 
