@@ -632,15 +632,15 @@ class PlaceMixin(MatrixMixin):
         url = f"{self.mortal.origin(self.place)}/echo"
         await self.connect(page, url, [transport], transport, timeout=SLOW)
         await self.exchange(page, MESSAGES[:10])
-        back = ensureDeferred(self.comeBack(page, url, transport, inOrder))
         ready.arrive(transport)
-        answer = await back
+        await ready.met  # others may take longer than a page waits for the end
+        answer = await self.comeBack(page, url, transport, inOrder)
         await self.finish(page)
         return answer
 
     async def comeBack(self, page: Page, url: str, transport: str, inOrder: bool) -> str | tuple[str, str]:
         """
-        Wait for the close that there is to be, reconnect, and go on. What the page is to wait for it is told at once.
+        Wait for the close that there is to be, reconnect, and go on.
         """
         unseen = transport in UNSEEN and not inOrder
         told = await (page.act("idle", "it", seconds=5) if unseen else page.act("closed", "it"))
