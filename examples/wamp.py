@@ -84,8 +84,12 @@ class WAMPBus:
         self._component.on("join", self._joined)
         self._component.on("leave", self._left)
 
-    def start(self, receive: Receive, gap: GapReport) -> None:
+    def start(self, receive: Receive, gap: GapReport, before: IBus | None) -> None:
         self._receive, self._report = receive, gap
+        if isinstance(before, WAMPBus):
+            self._seen = before._seen
+        if self._wanted:  # there was another bus before
+            self._awaySince = self._clock.seconds()
         self._component.start(self._clock).addErrback(lambda failure: _log.failure("no bus any more", failure))
 
     def stop(self) -> Deferred[None]:

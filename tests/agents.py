@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone, ResponseFailed
+from twisted.web.client import ResponseDone, ResponseFailed, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 from zope.interface import implementer
@@ -114,7 +114,7 @@ class Asked:
 
     def _cancel(self, deferred: Deferred[Any]) -> None:
         self.cancelled = True
-        deferred.errback(CancelledError())
+        deferred.errback(ResponseNeverReceived([Failure(CancelledError())]))  # as of Agent
 
     def answer(self, code: int = 200, *pieces: bytes, headers: dict[str, list[str]] | None = None) -> FakeResponse:
         """

@@ -77,6 +77,7 @@ class PlaceTests(SynchronousTestCase):
             "redis://h?prefix": "NAME=VALUE",
             "redis://h?prefix=a&prefix=b": "prefix is there twice",
             "redis://h?prefix=a%20b": "no spaces",
+            "redis://h?prefix=a:b": "no colons",
             "redis://h?max_bytes=0": "a number above 0",
             "redis://h?max_messages=many": "a number above 0",
             "redis://h?ca=x": "rediss:// only",
@@ -91,6 +92,19 @@ class PlaceTests(SynchronousTestCase):
                 error = str(self.assertRaises(ValueError, parseBus, text))
                 self.assertIn(why, error)
                 self.assertNotIn("sec", error)
+
+    def test_apart(self):
+        """
+        No two applications with other prefixes or other databases can have a channel of the same name on the server,
+        whatever their channels are called; a place that would allow it can't be made.
+        """
+        with self.assertRaisesRegex(ValueError, "no colons"):
+            RedisPlace(prefix="a:0", db=1)
+        places = [RedisPlace(prefix=prefix, db=db) for prefix in ("a", "a0", "0") for db in (0, 1, 10)]
+        for one in places:
+            for other in places:
+                same = one.channelPrefix.startswith(other.channelPrefix)
+                self.assertEqual(same, one is other, (one.channelPrefix, other.channelPrefix))
 
     def test_passwordFile(self):
         """

@@ -13,12 +13,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from txsockjs.broadcast import Channels
+from txsockjs.bus import outgoing
 from txsockjs.bus.interfaces import IBus
+from txsockjs.bus.memory import MemoryBus
 from txsockjs.bus.outgoing import MAX_FLIGHT, MAX_PIECE, Outgoing
 from txsockjs.bus.places import RedisPlace
 
 try:
     from tests.redises import FakeRedis
+    from txsockjs.bus import redis
     from txsockjs.bus.redis import FLUSH_TIMEOUT, LINGER, LOST_DELAY, MAX_LOST_CHANNELS, REFUSED_DELAY, RedisBus
     from txsockjs.bus.wires import FIRST_DELAY, LAST_DELAY, PING, STOP_TIMEOUT, backOff
 except ImportError as error:
@@ -502,6 +505,26 @@ class BreakingTests(RedisTestCase):
         self.assertEqual(member.got, ["1"])
         self.assertEqual([gap.channels for gap in process.gaps], [("a",)])
 
+    def test_late(self):
+        """
+        A gap begins when the first message may have been missed, also where something came later that was sent before.
+        """
+        self.redis = FakeRedis(self.clock, latencies=(1000, 1, 1, 1))
+        one, other = self.process(), self.process()
+        self.advance(3)
+        member = one.join()
+        self.advance(3)
+        (slow,) = [each for each in self.redis.subscribers if each.protocol.wire is one.bus._subscriber]
+        other.publish("1")
+        self.advance(0.5)
+        slow.cut(toServer=True, toClient=True)
+        missed = self.clock.seconds()
+        other.publish("2")
+        self.advance(10)
+        self.assertEqual(member.got, ["1"])
+        (gap,) = one.gaps
+        self.assertTrue(missed - PING * 2 <= gap.since <= missed < gap.until, (missed, gap))
+
     def test_newcomers(self):
         """
         A channel that is joined when the server is back is not concerned by the gap before.
@@ -714,6 +737,142 @@ class BreakingTests(RedisTestCase):
             self.assertGreater(len(set(delays)), 50)
 
 
+class ManyTests(RedisTestCase):
+    """
+    Very many channels, which do not hold up all else: here that is more than three.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.patch(redis, "MAX_ASKED", 3)
+        self.patch(outgoing, "MAX_PIECES", 3)
+
+    def asked(self, command="SUBSCRIBE"):
+        """
+        @return: the channels of commands since the last time.
+        """
+        names = self.redis.names(command)
+        self.redis.commands.clear()
+        return names
+
+    def test_asking(self):
+        """
+        The server is asked for a few at a time, in the order in which they were joined, and those that have been left
+        before it was their turn are left out.
+        """
+        process = self.process()
+        members = {name: process.join(name) for name in "abcdefgh"}
+        self.clock.advance(0)
+        process.channels.unsubscribe(members["e"], "e")
+        turns = []
+        for _ in range(20):
+            self.clock.advance(self.redis.LATENCY)
+            turns.append(self.asked())
+        self.assertEqual([turn for turn in turns if turn], [[*"abc"], [*"dfg"], ["h"]])
+        process.publish("x", channel="h")
+        self.advance(0.1)
+        self.assertEqual(members["h"].got, ["x"])
+
+    def test_askingAgain(self):
+        """
+        After a break the gap is told when all are there again, except for what has been left before it was asked for.
+        """
+        process = self.process()
+        members = {name: process.join(name) for name in "abcdefgh"}
+        self.advance(0.1)
+        (subscriber,) = self.redis.subscribers
+        subscriber.cut()
+        self.asked()
+        while not self.redis.names("SUBSCRIBE"):
+            self.clock.advance(self.redis.LATENCY)
+        self.assertEqual(len(self.asked()), 3)
+        left = [name for name in members if name not in process.bus._asking]
+        for name in left[1:]:
+            process.channels.unsubscribe(members[name], name)
+        self.assertEqual(process.gaps, [])
+        self.advance(0.1)
+        self.assertEqual(self.asked(), left[:1])
+        self.assertEqual([gap.channels for gap in process.gaps], [tuple(sorted(set(members) - set(left[1:])))])
+
+    def test_leftByAll(self):
+        """
+        The gap is told also where those that were not asked for yet are left by all.
+        """
+        process = self.process()
+        members = {name: process.join(name) for name in "abcdef"}
+        self.advance(0.1)
+        (subscriber,) = self.redis.subscribers
+        subscriber.cut()
+        self.asked()
+        while not self.redis.names("SUBSCRIBE"):
+            self.clock.advance(self.redis.LATENCY)
+        asked = self.asked()
+        self.clock.advance(self.redis.LATENCY / 2)
+        for name in set(members) - set(asked):
+            process.channels.unsubscribe(members[name], name)
+        self.advance(0.1)
+        self.assertEqual(([gap.channels for gap in process.gaps], self.asked()), ([tuple(sorted(asked))], []))
+
+    def test_givingBack(self):
+        """
+        Those that nobody is in any more are given back a few in a turn; who joins one that is waiting for that still
+        finds it there.
+        """
+        process = self.process()
+        members = {name: process.join(name) for name in "abcdefgh"}
+        self.advance(0.1)
+        for name, member in members.items():
+            process.channels.unsubscribe(member, name)
+        self.asked()
+        while process.bus.facts().channels == 8:
+            self.clock.advance(0.01)
+        self.assertEqual(process.bus.facts().channels, 5)
+        process.channels.subscribe(members["h"], "h")
+        process.publish("x", channel="h")
+        self.advance(0.1)
+        self.assertEqual((self.redis.names("UNSUBSCRIBE"), self.redis.names("SUBSCRIBE")), ([*"abcdefg"], []))
+        self.assertEqual((members["h"].got, process.bus.facts().channels), (["x"], 1))
+
+    def test_brokenWhileGivingBack(self):
+        """
+        A connection that breaks meanwhile leaves nothing to give back.
+        """
+        process = self.process()
+        members = {name: process.join(name) for name in "abcdefgh"}
+        self.advance(0.1)
+        for name, member in members.items():
+            process.channels.unsubscribe(member, name)
+        while process.bus.facts().channels == 8:
+            self.clock.advance(0.01)
+        (subscriber,) = self.redis.subscribers
+        subscriber.cut()
+        self.clock.advance(0)
+        self.assertEqual(process.bus.facts().channels, 0)
+        self.asked()
+        self.advance(1)
+        process.channels.subscribe(members["h"], "h")
+        process.publish("x", channel="h")
+        self.advance(0.1)
+        self.assertEqual((self.redis.names("UNSUBSCRIBE"), members["h"].got), ([], ["x"]))
+
+    def test_pieces(self):
+        """
+        What is published on many at once leaves a few at a time, and all of it arrives.
+        """
+        process = self.process()
+        members = [process.join(f"{number}") for number in range(20)]
+        self.advance(0.1)
+        for number in range(20):
+            process.publish("x", channel=f"{number}")
+        self.asked()
+        turns = []
+        for _ in range(40):
+            self.clock.advance(self.redis.LATENCY)
+            turns.append(len(self.asked("PUBLISH")))
+        self.assertEqual([turn for turn in turns if turn], [3, 3, 3, 3, 3, 3, 2])
+        self.assertEqual([member.got for member in members], [["x"]] * 20)
+
+
 class PasswordTests(RedisTestCase):
     """
     A server that wants a password.
@@ -838,6 +997,32 @@ class StoppingTests(RedisTestCase):
         subscriber.cut()
         self.advance(0.1)
         self.successResultOf(stopped)
+
+    def test_ownMembersAgain(self):
+        """
+        What had to be sent again since both connections broke is waited for like all else, and what comes a second time
+        is not waited for twice.
+        """
+        for arrives in (False, True):
+            self.redis = FakeRedis(self.clock, latencies=(10, 1))
+            process = Process(self.redis)
+            member = process.join()
+            self.advance(0.1)
+            process.publish("x")
+            self.clock.pump([0] + [self.redis.LATENCY * 1.5] * arrives)
+            for connection in list(self.redis.connections):
+                if arrives is False or connection in self.redis.publishers:
+                    connection.cut(toServer=arrives, toClient=False)
+            while len(self.redis.names("PUBLISH")) < 1 + arrives:
+                for connection in self.redis.subscribers:
+                    connection.latency = self.redis.LATENCY * 10
+                for connection in self.redis.publishers:
+                    connection.latency = self.redis.LATENCY
+                self.clock.advance(self.redis.LATENCY)
+            stopped = process.channels.stop()
+            self.advance(0.1)
+            self.successResultOf(stopped)
+            self.assertEqual(member.got, ["x"])
 
     def test_away(self):
         """
@@ -1002,6 +1187,224 @@ class StoppingTests(RedisTestCase):
         self.assertEqual(process.bus.stats.lost, 10)
 
 
+class ChangingTests(RedisTestCase):
+    """
+    From one bus to another while there are members.
+    """
+
+    def another(self, redis=None):
+        """
+        @return: one more bus, on the same server unless another one is given.
+        """
+        return RedisBus(RedisPlace(), (redis or self.redis).endpoint, self.clock)
+
+    def test_sameServer(self):
+        """
+        On the way to another bus on the same server nobody gets anything twice or in another order, whatever is on its
+        way when the change begins: what the process has published arrives, and for what others have published
+        meanwhile there is a gap at the most.
+        """
+        for latencies in ((1, 1), (1, 3, 2), (3, 1, 2), (1, 1, 5, 5), (5, 5, 1, 1)):
+            self.redis = FakeRedis(self.clock, latencies=latencies)
+            one, other = self.process(), self.process()
+            member, far = one.join(), other.join()
+            self.advance(0.1)
+            own, others = [], []
+            for number in range(40):
+                own.append(f"own {number}")
+                others.append(f"other {number}")
+                one.publish(own[-1])
+                other.publish(others[-1])
+                if number == 10:
+                    changed = one.channels.useBus(self.another())
+                self.clock.advance(self.redis.LATENCY / 2)
+            self.advance(0.5)
+            self.successResultOf(changed)
+            self.assertEqual([text for text in member.got if text in own], own)
+            self.assertEqual([text for text in far.got if text in own], own)
+            heard = [text for text in member.got if text in others]
+            self.assertEqual(heard, [text for text in others if text in heard])
+            self.assertEqual(len(heard), len(set(heard)))
+            (gap,) = one.gaps
+            self.assertEqual((gap.channels, gap.lost, gap.missed), (("a",), 0, True))
+            self.assertEqual(heard[0], others[0])
+            one.publish("after")
+            other.publish("that")
+            self.advance(0.1)
+            self.assertEqual(sorted(member.got[-2:]), ["after", "that"])
+
+    def test_sentAgain(self):
+        """
+        What another process has to send again, since it does not know that the server has had it, is not taken for new
+        because the bus is.
+        """
+        self.redis = FakeRedis(self.clock, latencies=(1, 2))
+        one, other = self.process(), self.process()
+        member, far = one.join(), other.join()
+        self.advance(0.1)
+        (publisher,) = [each for each in self.redis.publishers if each.protocol.wire is other.bus._publisher]
+        other.publish("1")
+        self.clock.pump([0] + [self.redis.LATENCY] * 3)
+        self.assertEqual((member.got, far.got), (["1"], ["1"]))
+        publisher.cut()
+        one.channels.useBus(self.another())
+        self.advance(1)
+        self.assertEqual(self.redis.names("PUBLISH"), ["a", "a"])
+        self.assertEqual(member.got, ["1"])
+
+    def test_anotherServer(self):
+        """
+        What is published after the change began comes after what was published before, also where the server before is
+        slow and the new one is not.
+        """
+        process = self.process()
+        member = process.join()
+        self.advance(0.1)
+        self.redis.hang()
+        process.publish("1")
+        self.clock.advance(0)
+        new = FakeRedis(self.clock)
+        changed = process.channels.useBus(self.another(new))
+        process.publish("2")
+        self.advance(1)
+        self.assertEqual(member.got, [])
+        self.redis.resume()
+        self.advance(1)
+        self.successResultOf(changed)
+        self.assertEqual(member.got, ["1", "2"])
+        self.assertEqual((self.redis.connections, len(new.connections)), ({}, 2))
+
+    def test_awayBefore(self):
+        """
+        A server that stays away is not waited for any longer than at the end of the process; what is left then is lost,
+        and told.
+        """
+        process = self.process()
+        member = process.join()
+        self.advance(0.1)
+        self.redis.kill()
+        process.publish("1")
+        process.channels.useBus(self.another(FakeRedis(self.clock)))
+        process.publish("2")
+        self.advance(FLUSH_TIMEOUT + 1)
+        self.assertEqual(member.got, ["2"])
+        self.assertEqual([(gap.lost, gap.missed) for gap in process.gaps], [(1, False), (0, True)])
+
+    def test_nobodyThere(self):
+        """
+        Where there are no members there is no gap; those who join while the change is under way get what is published
+        in their process from then on.
+        """
+        process = self.process()
+        process.publish("1")
+        process.channels.useBus(self.another())
+        process.channels.unsubscribe(process.join("b"), "b")
+        self.advance(1)
+        self.assertEqual(process.gaps, [])
+        process.publish("1")
+        process.channels.useBus(self.another())
+        member = process.join()
+        process.publish("2")
+        self.advance(1)
+        self.assertEqual(member.got, ["2"])
+
+    def test_twice(self):
+        """
+        A bus that is replaced before it has begun still carries what was published on it, in its turn.
+        """
+        process = self.process()
+        member = process.join()
+        self.advance(0.1)
+        changes = []
+        for number in range(4):
+            process.publish(f"{number}")
+            changes.append(process.channels.useBus(self.another()))
+        process.publish("4")
+        self.advance(2)
+        for change in changes:
+            self.successResultOf(change)
+        self.assertEqual(member.got, [*"01234"])
+        self.assertEqual(len(self.redis.connections), 2)
+
+    def test_toMemory(self):
+        """
+        What is published while the way back to no bus is not over is delivered after that.
+        """
+        process = self.process()
+        member = process.join()
+        self.advance(0.1)
+
+        def write(message):
+            member.got.append(message)
+            if message == "2":
+                process.publish("4")
+
+        member.write = write
+        process.publish("1")
+        process.channels.useBus(MemoryBus())
+        process.publish("2", "3")
+        self.assertEqual(member.got, [])
+        self.advance(0.1)
+        self.assertEqual(member.got, [*"1234"])
+        process.publish("5")
+        self.assertEqual(member.got[-1], "5")
+
+    def test_stopped(self):
+        """
+        Who stops while a change is under way waits for both.
+        """
+        process = self.process()
+        member = self.process().join()
+        self.advance(0.1)
+        process.publish("1")
+        process.channels.useBus(self.another())
+        process.publish("2")
+        stopped = process.channels.stop()
+        self.assertNoResult(stopped)
+        self.advance(0.5)
+        self.successResultOf(stopped)
+        self.assertEqual(member.got, ["1", "2"])
+        self.assertEqual(len(self.redis.connections), 2)
+
+    def test_hurried(self):
+        """
+        A second call ends the wait for both; what is left is lost, and told.
+        """
+        process = self.process()
+        self.redis.kill()
+        self.clock.advance(0)
+        process.publish("1")
+        process.channels.useBus(self.another())
+        process.publish("2")
+        first = process.channels.stop()
+        self.advance(0.1)
+        self.assertNoResult(first)
+        second = process.channels.stop()
+        self.clock.advance(0)
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertEqual([gap.lost for gap in process.gaps], [1, 1])
+
+    def test_early(self):
+        """
+        The buffer of a bus that has not begun is bounded as ever, and what it does not take is told when it has.
+        """
+        process = self.process()
+        self.redis.hang()
+        process.publish("1")
+        self.clock.advance(0)
+        new = FakeRedis(self.clock)
+        process.channels.useBus(RedisBus(RedisPlace(maxMessages=1), new.endpoint, self.clock))
+        process.publish("2")
+        for number in range(MAX_LOST_CHANNELS):
+            process.publish("3", channel=f"{number}")
+        self.advance(0.1)
+        self.assertEqual(len(process.gaps), 0)
+        self.redis.resume()
+        self.advance(1)
+        self.assertEqual([gap.lost for gap in process.gaps], [MAX_LOST_CHANNELS])
+
+
 class OutgoingTests(SynchronousTestCase):
     """
     Tests for L{Outgoing}.
@@ -1026,4 +1429,4 @@ class OutgoingTests(SynchronousTestCase):
         while outgoing.flight:
             outgoing.landed()
         fill()
-        self.assertEqual(next(outgoing.take(lambda channel: False)).channel, "b")
+        self.assertEqual(outgoing.take(lambda channel: False)[0].channel, "b")

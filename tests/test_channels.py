@@ -18,10 +18,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from tests.test_broadcast import Link
 from tests.test_broadcast import connect as connectLink
 from txsockjs import broadcast
 from txsockjs.broadcast import MAX_NAME, MAX_NESTED, Channels
-from txsockjs.bus import busFromString
+from txsockjs.bus import busFromString, memory
 from txsockjs.bus.interfaces import BusFacts, BusStats, Gap, IBus
 from txsockjs.bus.memory import MemoryBus
 from txsockjs.codec import RAW
@@ -69,7 +70,7 @@ class Bus:
         self.told = []
         self.stopped = Deferred()
 
-    def start(self, receive, gap):
+    def start(self, receive, gap, before):
         self.receive = receive
         self.gap = gap
 
@@ -633,6 +634,32 @@ class BusTests(SynchronousTestCase):
             "gap of 2.5 seconds on the bus: messages may have been missed, 3 of this process were lost, on 1 channels",
         )
 
+    def test_offGap(self):
+        """
+        Who does not want to hear of gaps any more does not, not even of the one that others are told just now; the
+        others do.
+        """
+        heard = []
+        gaps = [Gap(("a",), 1.0, float(number), 0, True) for number in range(2, 5)]
+
+        @self.channels.onGap
+        def first(gap):
+            if gap is gaps[1]:
+                self.assertTrue(self.channels.offGap(second))
+
+        @self.channels.onGap
+        def second(gap):
+            heard.append(gap)
+
+        self.channels.onGap(heard.append)
+        for gap in gaps:
+            self.bus.gap(gap)
+        self.assertEqual(heard, [gaps[0], gaps[0], gaps[1], gaps[2]])
+        self.assertFalse(self.channels.offGap(second))
+        self.assertTrue(self.channels.offGap(heard.append))
+        self.bus.gap(gaps[0])
+        self.assertEqual(len(heard), 4)
+
     def test_another(self):
         """
         Another bus can be used while there are members, who stay; the one before is stopped.
@@ -645,6 +672,19 @@ class BusTests(SynchronousTestCase):
         self.assertEqual(self.bus.told, [("subscribe", "a")])
         self.bus.receive("a", ["x"], None)
         self.assertEqual(link.sent, [b'"x"'])
+
+    def test_unableToStop(self):
+        """
+        A bus that fails to stop is left nevertheless; whoever asked for that hears of the failure.
+        """
+        link, one = connectLink()
+        self.channels.subscribe(one, "a")
+        changed = self.channels.useBus(MemoryBus())
+        self.channels.publish("a", "x")
+        self.assertEqual((self.channels.bus.facts().connected, link.sent), (False, []))
+        self.bus.stopped.errback(RuntimeError("stuck"))
+        self.failureResultOf(changed, RuntimeError)
+        self.assertEqual((self.channels.bus.facts().connected, link.sent), (True, [b'"x"']))
 
     def test_stop(self):
         """
@@ -675,6 +715,33 @@ class MemoryBusTests(SynchronousTestCase):
         channels.unsubscribe(one, "b")
         self.assertEqual(channels.bus.facts(), ("memory", True, 0, 0, 1))
         self.successResultOf(channels.stop())
+
+    def test_early(self):
+        """
+        What is published before it has begun waits, but not without a bound, also where it is published about what was
+        published.
+        """
+        before = Bus()
+        channels = Channels(before)
+        link, one = connectLink()
+        channels.subscribe(one, "a")
+        channels.useBus(MemoryBus())
+        self.patch(memory, "MAX_WAITING", 3)
+        channels.publish("a", "x")
+        channels.publish("a", "y")
+        self.assertEqual(channels.bus.facts(), ("memory", False, 2, 2, 1))
+
+        def answer(shared):
+            Link.sendShared(link, shared)
+            channels.publish("a", "z")
+
+        link.sendShared = answer
+        before.stopped.callback(None)
+        self.assertEqual(link.sent, [b'"x"', b'"y"', b'"z"'])
+        failure, *others = self.flushLoggedErrors(ValueError)
+        self.assertEqual(len(others), 1)
+        self.assertIn("3 messages wait", str(failure.value))
+        self.assertEqual(channels.stats.published, 3)
 
     def test_fromString(self):
         """

@@ -644,7 +644,7 @@ class ServiceTests(TestCase):
         port = await serverFromString(reactor, description).listen(site)
         self.addCleanup(site.resource.stop)
         self.addCleanup(port.stopListening)
-        self.apps = site.resource._service._factory
+        self.apps = site.resource._service.factory
         return port
 
     async def echo(self, client):

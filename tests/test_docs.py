@@ -170,6 +170,21 @@ class WatchingTests(SynchronousTestCase):
         self.assertIsInstance(service.stats, Stats)
 
 
+class TestingTests(SynchronousTestCase):
+    """
+    The page on tests, C{docs/testing.rst}.
+    """
+
+    def test_checks(self) -> None:
+        """
+        Each module of tests that runs only when it is named is there, or nobody would find it.
+        """
+        page = (DOCS / "testing.rst").read_text()
+        checks = sorted(f"tests.{path.parent.name}.{path.stem}" for path in DOCS.parent.glob("tests/*/check_*.py"))
+        self.assertIn("tests.many.check_redis", checks)
+        self.assertEqual([], [check for check in checks if f"``trial {check}``" not in page])
+
+
 class ClaimTests(SiteCase):
     """
     What the page on security says, and no other test looks at.

@@ -843,11 +843,7 @@ class HTTP2Tests(DrainCase):
     """
 
     def setUp(self):
-        from twisted.web import _http2
-
         super().setUp()
-        original = _http2.H2Connection.__init__
-        self.patch(_http2.H2Connection, "__init__", lambda it, reactor=None: original(it, self.clock))
         self.connection = self.connect()
         self.connection.transport.negotiatedProtocol = b"h2"
         self.client = h2.connection.H2Connection()

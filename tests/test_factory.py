@@ -225,6 +225,23 @@ class SockJSMultiFactoryTests(SiteCase):
         for root in ("", b"", "/", "//"):
             self.assertRaises(ValueError, self.site.addFactory, Apps(), root)
 
+    def test_resource(self):
+        """
+        A service that is made already is one like the others, and its factory starts and stops with the site.
+        """
+        apps = Apps()
+        resource = SockJSResource(apps, reactor=self.clock)
+        self.assertIs(self.site.addResource(resource, "/made/"), resource)
+        self.assertIs(resource.factory, apps)
+        self.assertEqual((self.site.paths, self.site.services), (["/made"], {"/made": resource}))
+        self.assertEqual(self.answerTo("POST", "/made/0/s/xhr").body, b"o\n")
+        with self.assertRaisesRegex(ValueError, "made"):
+            self.site.addFactory(Apps(), "made")
+        self.site.doStart()
+        self.assertEqual(apps.numPorts, 1)
+        self.site.doStop()
+        self.assertEqual(apps.numPorts, 0)
+
     def test_below(self):
         """
         One service may lie below another, whichever comes first.

@@ -12,10 +12,12 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from txsockjs.lifeline import VARIABLE, Lifeline
 
@@ -94,8 +96,59 @@ class LifelineTests(TestCase):
         """
         There is one if the environment says so, once.
         """
-        environment: dict[str, Any] = {VARIABLE: "1"}
+        environment: dict[str, Any] = {VARIABLE: "/run/x"}
         self.patch(os, "environ", environment)
-        self.assertIsInstance(Lifeline.find(reactor), Lifeline)
+        lifeline = Lifeline.find(reactor)
+        assert lifeline is not None
+        self.assertEqual(lifeline.runDirectory, "/run/x")
         self.assertEqual(environment, {})
         self.assertIsNone(Lifeline.find(reactor))
+
+
+class RunDirectoryTests(SynchronousTestCase):
+    """
+    What is left of a supervisor that could not clear up.
+    """
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.directory = self.mktemp()
+        os.mkdir(self.directory)
+
+    def end(self, reason: Exception) -> None:
+        """
+        Have the pipe closed, and the reactor end.
+        """
+        lifeline = Lifeline(self.reactor, runDirectory=self.directory)
+        lifeline.connectionLost(Failure(reason))
+        self.assertTrue(os.path.exists(self.directory))
+        for function, arguments, keywords in self.reactor.triggers.get("after", {}).get("shutdown", []):
+            function(*arguments, **keywords)
+
+    def test_removed(self) -> None:
+        """
+        When the supervisor is gone, its directory goes with the last process that has something there, not before.
+        """
+        socket = os.path.join(self.directory, "p2.metrics")
+        open(socket, "w").close()
+        self.end(ConnectionDone())
+        self.assertTrue(os.path.exists(socket))
+        os.remove(socket)
+        self.end(ConnectionDone())
+        self.assertFalse(os.path.exists(self.directory))
+        os.mkdir(self.directory)
+
+    def test_another(self) -> None:
+        """
+        Nobody minds when it is gone already.
+        """
+        other = Lifeline(self.reactor, runDirectory=self.mktemp())
+        other.connectionLost(Failure(ConnectionDone()))
+        self.end(ConnectionDone())
+
+    def test_kept(self) -> None:
+        """
+        As long as the supervisor is there, it is no matter of its processes.
+        """
+        self.end(CONNECTION_LOST)
+        self.assertTrue(os.path.exists(self.directory))

@@ -256,10 +256,6 @@ class HTTP2BodyTests(SiteCase):
         """
         Nothing of a body that is too large is kept, and the stream gets its answer when it has ended.
         """
-        from twisted.web import _http2
-
-        original = _http2.H2Connection.__init__
-        self.patch(_http2.H2Connection, "__init__", lambda it, reactor=None: original(it, self.clock))
         kept = []
         self.patch(Request, "handleContentChunk", lambda it, data: kept.append(data))
         self.site = SockJSFactory(Apps(), reactor=self.clock, max_body_size=16)

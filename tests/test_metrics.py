@@ -639,8 +639,10 @@ class SiteTests(MetricsCase):
         answer = self.answerTo("GET", "/status.json")
         self.assertEqual(answer.header("content-type"), "application/json; charset=UTF-8")
         self.assertIn("no-store", answer.header("cache-control"))
-        [facts] = json.loads(answer.body)["processes"]
+        told = json.loads(answer.body)
+        [facts] = told["processes"]
         self.assertEqual((facts["process"], facts["state"]), ("", "serving"))
+        self.assertEqual(told["transports"], list(TRANSPORTS))
         for path in ("/status/index.html", "/other", "/status/", "/status"):
             self.assertEqual(self.answerTo("GET", path).code, 404, path)
 
@@ -726,7 +728,8 @@ class ManyTests(SiteCase):
                 "processes": [
                     {"process": "p1", "state": "serving", "lag": {"last": 0, "most": 0.5}},
                     {"process": "p2", "state": "gone", "why": "can't be reached"},
-                ]
+                ],
+                "transports": list(TRANSPORTS),
             },
         )
 

@@ -222,6 +222,20 @@ class ValueTests(OptionsCase):
             self.assertRefuses(name, "must be a URL", "", " ", "a b", "a\n", "\x7f", b"/sockjs.js", 5, False)
         self.assertRefuses("sockjs_url", "must be a URL", None, value)
 
+    def test_baseURLIsWhole(self):
+        """
+        C{base_url} without a scheme would lead clients to somewhere below the page, so it is refused.
+        """
+        self.assertTakes("base_url", ("HTTP://b", "HTTP://b"), ("/p1/echo", "/p1/echo"))
+        self.assertRefuses(
+            "base_url",
+            "must begin with https://, http:// or /, not",
+            "example.com/p1",
+            "localhost:8081",
+            "wss://b",
+            "p1",
+        )
+
     def test_baseURLFields(self):
         """
         C{base_url} may have the fields C{process}, if there is a name for it, and C{service}, and no others.

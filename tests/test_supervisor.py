@@ -199,7 +199,7 @@ class StartTests(SupervisorCase):
             process.options,
             {
                 "executable": "/bin/server",
-                "env": {"HOME": "/h", "TXSOCKJS_SUPERVISED": "1"},
+                "env": {"HOME": "/h", "TXSOCKJS_SUPERVISED": self.supervisor.runDirectory},
                 "path": "/somewhere",
                 "childFDs": {0: "w", 1: "r", 2: "r", 3: "r"},
             },
@@ -248,19 +248,19 @@ class StartTests(SupervisorCase):
         """
         When it ends without a word, the line tells how.
         """
-        self.assertEqual(self.failed(lambda process: process.die(3)), "p1: with status 3")
+        self.assertEqual(self.failed(lambda process: process.die(3)), "p1 has ended: with status 3")
 
     def test_isKilled(self) -> None:
         """
         So it does when a signal ended it.
         """
-        self.assertEqual(self.failed(lambda process: process.die(signal=11)), "p1: by signal 11 (SIGSEGV)")
+        self.assertEqual(self.failed(lambda process: process.die(signal=11)), "p1 has ended: by signal 11 (SIGSEGV)")
 
     def test_leaves(self) -> None:
         """
         A first process that leaves without having served is no better.
         """
-        self.assertEqual(self.failed(lambda process: process.die()), "p1: it left by itself")
+        self.assertEqual(self.failed(lambda process: process.die()), "p1 has ended: it left by itself")
 
     def test_isLate(self) -> None:
         """
@@ -281,13 +281,13 @@ class StartTests(SupervisorCase):
         before = signal.getsignal(signal.SIGHUP)
         said: list[str] = []
         self.patch(starting.CannotStart, "say", lambda error, pid: said.append(str(error)))
-        self.reactor.fails = OSError(2, "No such file or directory")
+        self.reactor.fails = OSError(2, "No such file or directory", "/usr/bin/python3")
         self.assertRaises(starting.CannotStart, self.supervisor.startService)
         self.assertFalse(self.supervisor.running)
         self.assertFalse(os.path.exists(self.supervisor.runDirectory))
         self.assertIs(signal.getsignal(signal.SIGHUP), before)
         self.assertEqual((self.reactor.getDelayedCalls(), self.reactor.stops), ([], 0))
-        self.assertEqual(said, ["p1: it can't be started: No such file or directory"])
+        self.assertEqual(said, ["p1: it can't be started: No such file or directory: /usr/bin/python3"])
 
     def test_noRunDirectory(self) -> None:
         """

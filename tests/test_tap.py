@@ -46,6 +46,7 @@ LOCAL = "tcp:0:interface=127.0.0.1"
 
 MYAPP = """
     from twisted.internet.protocol import Factory, Protocol
+    from txsockjs.multiplex import SockJSMultiplexResource
 
     class Echo(Protocol):
         def dataReceived(self, data):
@@ -62,12 +63,24 @@ MYAPP = """
     def fails():
         raise RuntimeError("it is broken,\\nand badly")
 
+    def leaves():
+        raise SystemExit
+
     def nothing():
         pass
 
     class Picky(Factory):
         def __init__(self, needed):
             pass
+
+    class Rooms(SockJSMultiplexResource):
+        def __init__(self, **settings):
+            super().__init__(max_channels=2, **settings)
+            self.addFactory("room", ready)
+
+    class Closed(SockJSMultiplexResource):
+        def __init__(self):
+            super().__init__()
 
     class Unstartable(Echoes):
         def startFactory(self):
@@ -84,6 +97,7 @@ MODULES = {
     "needy.py": "import a_module_that_there_is_not\n",
     "typo.py": "def f(:\n",
     "crash.py": "def f():\n    return {}['key']\n\nf()\n",
+    "script.py": "import sys\n\nsys.exit(3)\n",
     "mypackage/__init__.py": "",
     "mypackage/inner.py": MYAPP,
     "mypackage/crash.py": "1 / 0\n",
@@ -165,9 +179,10 @@ class OptionsTests(DirectoryMixin, SynchronousTestCase):
         """
         Each option has a flag, whose help tells its default.
         """
+        others = {"authorize": "os.getcwd", "trusted_proxies": "unix", "base_url": "https://b"}
         for info in OPTIONS:
             flag = "--" + info.name.replace("_", "-")
-            value = info.defaultText or {"authorize": "os.getcwd", "trusted_proxies": "unix"}.get(info.name, "x-name")
+            value = info.defaultText or others.get(info.name, "x-name")
             options = parse(flag) if info.isFlag else parse(flag, value)
             self.assertEqual({info.name: True if info.isFlag else info.parsed(value)}, options.settings)
             self.assertIn(flag, str(options))
@@ -439,6 +454,16 @@ class FindTests(DirectoryMixin, SynchronousTestCase):
             self.refused("mypackage.crash.Echo"),
         )
 
+    def test_leaves(self) -> None:
+        """
+        A module or a function that ends the process is broken, too, and does not end it without a word.
+        """
+        self.assertEqual(
+            f"module script can't be imported: SystemExit: 3 ({self.directory}/script.py, line 3)",
+            self.refused("script.Echo"),
+        )
+        self.assertRegex(self.refused("myapp.leaves"), r"calling it failed: SystemExit \(.*/myapp.py, line \d+\)")
+
     def test_noFactory(self) -> None:
         """
         What is no factory and does not lead to one is refused.
@@ -451,6 +476,10 @@ class FindTests(DirectoryMixin, SynchronousTestCase):
             r"calling it failed: RuntimeError: it is broken, and badly \(.*/myapp.py, line \d+\)",
         )
         self.assertIn("missing 1 required positional argument: 'needed'", self.refused("myapp.Picky"))
+        self.assertRegex(
+            self.refused("myapp.Closed"),
+            "should return a factory, not .*; a multiplexed service is named by its class$",
+        )
 
 
 class URLTests(SynchronousTestCase):
@@ -539,6 +568,28 @@ class ServiceTests(DirectoryMixin, TestCase):
             self.assertIn(b'<script src="/sockjs.js"></script>', await get(frame))
             if not flags:
                 self.assertIn(b'data-client="/sockjs.js"', await get(base))
+
+    async def test_multiplexed(self) -> None:
+        """
+        A class of multiplexed services is served with the options of the flags, and counts among the services.
+        """
+        service, urls = await self.start("--port", LOCAL, "--factory", "mux=myapp.Rooms", "--max-message-size", "99")
+        agent = Agent(reactor)
+        answers = []
+        for path, body in (("xhr", b""), ("xhr_send", b'["sub,room","msg,room,hello"]'), ("xhr", b"")):
+            url = f"{urls[0]}/0/s/{path}".encode("ascii")
+            answers.append(await readBody(await agent.request(b"POST", url, None, FileBodyProducer(BytesIO(body)))))
+        self.assertEqual([b"o\n", b"", b'a["msg,room,hello"]\n'], answers)
+        self.assertEqual(["/mux"], list(service._site.services))
+        self.assertEqual(99, service._site.services["/mux"].options.max_message_size)
+        self.assertEqual(2, service._site.services["/mux"].factory.maxChannels)
+
+    def test_multiplexedFails(self) -> None:
+        """
+        One that can't be made is told in one line.
+        """
+        with self.assertRaisesRegex(CannotStart, "^--factory myapp.Closed: making it failed: TypeError: .*reactor"):
+            tap.makeService(parse("--app-dir", str(self.directory), "--factory", "myapp.Closed"))
 
     async def test_health(self) -> None:
         """
@@ -690,6 +741,8 @@ class ServiceTests(DirectoryMixin, TestCase):
         for port, why in [
             ("carrier:pigeon", "--port carrier:pigeon: that describes no endpoint: Unknown endpoint type: 'carrier'"),
             ("tcp:http", "that describes no endpoint: invalid literal"),
+            ("http", "--port http: that is neither a port nor the description of an endpoint, such as tcp:8081$"),
+            ("-1", "--port -1: that is neither a port nor"),
             ("tcp:1:colour=blue", "that describes no endpoint: .*colour"),
             ("ssl:0:privateKey=/nowhere/k.pem", "No such file or directory: /nowhere/k.pem"),
         ]:
@@ -793,15 +846,22 @@ class NotListeningTests(SynchronousTestCase):
         """
         service = self.service(fail(CannotListenError("", 1, "Cannot acquire lock")))
         self.assertRaises(CannotStart, service.startService)
-        self.assertEqual("sockjs: cannot listen on end:0: Cannot acquire lock\n", self.said.read_text())
+        self.assertEqual(
+            "sockjs: cannot listen on end:0: Cannot acquire lock, another process listens there\n",
+            self.said.read_text(),
+        )
 
     def test_noErrorNumber(self) -> None:
         """
-        What the system did not have to be asked for is told by its own words alone.
+        What the system did not have to be asked for is told by its own words, and by more where these say too little.
         """
-        service = self.service(fail(CannotListenError("", 1, OSError("AF_UNIX path too long"))))
-        self.assertRaises(CannotStart, service.startService)
-        self.assertEqual("sockjs: cannot listen on end:0: AF_UNIX path too long\n", self.said.read_text())
+        for words, told in (
+            ("AF_UNIX path too long", "AF_UNIX path too long, there is room for about 100 bytes"),
+            ("something else", "something else"),
+        ):
+            service = self.service(fail(CannotListenError("", 1, OSError(words))))
+            self.assertRaises(CannotStart, service.startService)
+            self.assertEqual(f"sockjs: cannot listen on end:0: {told}", self.said.read_text().splitlines()[-1])
 
     def test_later(self) -> None:
         """

@@ -918,7 +918,7 @@ class RealSizeTests(TestCase):
 
     async def open(self, path):
         site = SockJSFactory(Apps(TextEcho), max_message_size=1000, close_timeout=0.2)
-        self.apps, self.stats = site.resource._service._factory, site.resource.stats
+        self.apps, self.stats = site.resource._service.factory, site.resource.stats
         port = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(site)
         client = HTTPClient(reactor, f"http://127.0.0.1:{port.getHost().port}")
         self.addCleanup(site.resource.stop)

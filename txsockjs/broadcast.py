@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -153,12 +153,15 @@ class Channels:
         self._delivering = False
         self._nested = 0
         self._listeners: list[Callable[[Gap], object]] = []
+        self._changes = DeferredLock()  # held while one bus takes the place of another one
+        self._leaving: IBus | None = None  # the one before, meanwhile
+        self._stopping = False
         # One object, so that it can be taken back.
         self._over: Callable[[Connection], object] = self._leaveAll
         if isinstance(bus, str):
             bus = busFromString(bus, reactor)
         self._bus: IBus = MemoryBus() if bus is None else bus
-        self._bus.start(self._received, self._gap)
+        self._bus.start(self._received, self._gap, None)
 
     # -- members --------------------------------------------------------------------------------------------------
 
@@ -370,15 +373,28 @@ class Channels:
         """
         Use another bus from now on. Members stay members.
 
+        The bus before sends what waits for it and stops, and only then the new one begins, so that nobody gets anything
+        twice or in another order; what is published meanwhile waits in the new one. Where there are members, they may
+        miss what other processes publish in between, and the application is told of that gap.
+
         @param bus: one that was not started.
 
-        @return: fires when the one before has stopped.
+        @return: fires when the one before has stopped and the new one was started.
         """
         before, self._bus = self._bus, bus
-        bus.start(self._received, self._gap)
+        self._stopping = False
         for channel in self._channels:
             bus.subscribe(channel)
-        return before.stop()
+        return Deferred.fromCoroutine(self._change(before, bus))
+
+    async def _change(self, before: IBus, bus: IBus) -> None:
+        async with self._changes:
+            self._leaving = before
+            try:
+                await before.stop()
+            finally:
+                self._leaving = None
+                bus.start(self._received, self._gap, before)
 
     def stop(self) -> Deferred[None]:
         """
@@ -386,11 +402,18 @@ class Channels:
 
         @return: fires when that is done, or has taken too long.
         """
-        return self._bus.stop()
+        isSecond, self._stopping = self._stopping, True
+        if not self._changes.locked:
+            return self._bus.stop()
+        stopped = self._changes.run(lambda: None).addCallback(lambda _: self._bus.stop())
+        if isSecond and self._leaving is not None:
+            self._leaving.stop()
+        return stopped
 
     def onGap(self, listener: Callable[[Gap], object]) -> Callable[[Gap], object]:
         """
-        Have a function called when the bus has been away and messages may have been missed, as soon as it is back.
+        Have a function called when the bus has been away and messages may have been missed, as soon as it is back. It
+        is, until L{offGap} is called for it.
 
         @param listener: called with a L{Gap}.
 
@@ -398,6 +421,20 @@ class Channels:
         """
         self._listeners.append(listener)
         return listener
+
+    def offGap(self, listener: Callable[[Gap], object]) -> bool:
+        """
+        Have a function called no more when there is a gap. Without effect if it is not.
+
+        @param listener: what L{onGap} was called with, or returned; where that was more than once, one of them is
+            undone.
+
+        @return: whether it would have been called.
+        """
+        if listener not in self._listeners:
+            return False
+        self._listeners.remove(listener)
+        return True
 
     def _gap(self, gap: Gap) -> None:
         """
@@ -407,7 +444,8 @@ class Channels:
         self.stats.lost += gap.lost
         _log.warn("{gap}", gap=gap)
         for listener in list(self._listeners):
-            attempt(listener, gap)
+            if listener in self._listeners:  # one before may have taken it away
+                attempt(listener, gap)
 
 
 def _writeAll(channel: _Channel, group: dict[Any, int], last: int, message: bytes | str | SharedMessage) -> int:

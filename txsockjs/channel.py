@@ -223,6 +223,7 @@ class Front(_GenericHTTPChannelProtocol):
     _channel: Any
     _retry: IDelayedCall | None = None
     _hasGrace = False
+    _negotiatedProtocol: Any = None
 
     def makeConnection(self, transport: ITransport) -> None:
         """
@@ -242,6 +243,28 @@ class Front(_GenericHTTPChannelProtocol):
             super().connectionLost(reason)
         finally:
             self._site.disconnected(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Something came, and TLS has negotiated a protocol by then.
+        """
+        if self._negotiatedProtocol is None and getattr(self._channel.transport, "negotiatedProtocol", None) == b"h2":
+            self._speakHTTP2()
+        super().dataReceived(data)
+
+    def _speakHTTP2(self) -> None:
+        # As Twisted would do, with a channel of ours.
+        from txsockjs.http2 import HTTP2Channel
+
+        old = self._channel
+        old._networkProducer.unregisterProducer()
+        old.setTimeout(None)
+        channel = self._channel = HTTP2Channel(self._site.reactor)
+        for name in ("requestFactory", "site", "factory", "timeOut", "callLater"):
+            setattr(channel, name, getattr(self, f"_{name}"))
+        channel.makeConnection(old.transport)
+        old._networkProducer.registerProducer(channel, True)
+        self._negotiatedProtocol = b"h2"
 
     def leave(self) -> None:
         """

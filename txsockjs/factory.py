@@ -515,8 +515,21 @@ class SockJSMultiFactory(_ServiceSite):
 
         @raise ValueError: when a setting is wrong, or the prefix is taken.
         """
-        resource = SockJSResource(factory, options, reactor=self._reactor, **settings)
-        self._add(resource, factory, prefix)
+        return self.addResource(SockJSResource(factory, options, reactor=self._reactor, **settings), prefix)
+
+    def addResource(self, resource: SockJSResource, prefix: str | bytes) -> SockJSResource:
+        """
+        Add a service that is made already, such as a L{txsockjs.multiplex.SockJSMultiplexResource}.
+
+        @param resource: the service, which is mounted nowhere else.
+
+        @param prefix: see L{addFactory}.
+
+        @return: the service.
+
+        @raise ValueError: when the prefix is taken.
+        """
+        self._add(resource, resource.factory, prefix)
         path = prefix if isinstance(prefix, str) else prefix.decode("utf-8", "replace")
         self.paths.append("/" + path.strip("/"))
         return resource

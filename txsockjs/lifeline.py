@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 __all__ = ["HEARING", "HURRY", "READY", "TELLING", "VARIABLE", "Lifeline"]
 
 VARIABLE = "TXSOCKJS_SUPERVISED"
-"""Is in the environment of those that a supervisor starts."""
+"""Is in the environment of those that a supervisor starts: the directory that it has made for them."""
 
 HEARING = 0
 """The file descriptor by which they hear of the supervisor. It is the standard input, of which it has no other use."""
@@ -40,10 +40,14 @@ _log = Logger(namespace="txsockjs")
 class Lifeline(FileDescriptor):
     """
     The end that a supervised process has.
+
+    @ivar runDirectory: what the supervisor has made for its processes, and removes when it ends; empty for nothing.
     """
 
-    def __init__(self, reactor: Any, hearing: int = HEARING, telling: int = TELLING) -> None:
+    def __init__(self, reactor: Any, hearing: int = HEARING, telling: int = TELLING, runDirectory: str = "") -> None:
         super().__init__(reactor)
+        self._reactor = reactor
+        self.runDirectory = runDirectory
         self._hearing = hearing
         self._telling = telling
         self._lost: Callable[[], object] = lambda: None
@@ -55,7 +59,8 @@ class Lifeline(FileDescriptor):
         @return: the lifeline of this process, if it has a supervisor. It is found once: processes that this one
             starts have another one.
         """
-        return None if os.environ.pop(VARIABLE, None) is None else cls(reactor)
+        directory = os.environ.pop(VARIABLE, None)
+        return None if directory is None else cls(reactor, runDirectory=directory)
 
     def start(self, lost: Callable[[], object], hurry: Callable[[], object]) -> None:
         """
@@ -97,7 +102,17 @@ class Lifeline(FileDescriptor):
         super().connectionLost(reason)
         if reason.check(ConnectionDone):
             _log.error("the supervisor is gone, so this process leaves as well")
+            if self.runDirectory:
+                # When the sockets of this process are gone from there.
+                self._reactor.addSystemEventTrigger("after", "shutdown", self._clearUp)
             self._lost()
+
+    def _clearUp(self) -> None:
+        """
+        Remove what the supervisor could not, unless another process has something there: that one will come by here.
+        """
+        with suppress(OSError):
+            os.rmdir(self.runDirectory)
 
     def _heard(self, data: bytes) -> None:
         if HURRY.strip() in data.split(b"\n"):

@@ -14,12 +14,13 @@ from typing import Any
 from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
+from twisted.web.resource import IResource
 
 import twisted
 import txsockjs
 from txsockjs.starting import CannotStart
 
-__all__ = ["findFactory", "whyFailed"]
+__all__ = ["factoryFrom", "findFactory", "findNamed", "whyFailed"]
 
 _NOT_THE_USERS = tuple(
     os.path.join(os.path.dirname(str(module.__file__)), "") for module in (importlib, twisted, txsockjs)
@@ -56,15 +57,17 @@ def _import(name: str, directory: str) -> ModuleType | None:
     """
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # of which twistd would end without a word
         if isinstance(error, ModuleNotFoundError) and error.name == name:
             return None
         raise CannotStart(f"module {name} can't be imported: {whyFailed(Failure(), directory)}") from error
 
 
-def _find(name: str, directory: str) -> object:
+def findNamed(name: str, directory: str) -> object:
     """
     @return: what a dotted name stands for.
+
+    @raise CannotStart: when there is nothing of that name.
     """
     way, *rest = name.split(".")
     found: Any = _import(way, directory)
@@ -85,7 +88,15 @@ def findFactory(name: str, directory: str) -> IProtocolFactory:
     """
     @return: the factory that a dotted name stands for, or leads to.
     """
-    found: Any = _find(name, directory)
+    return factoryFrom(findNamed(name, directory), name, directory)
+
+
+def factoryFrom(found: Any, name: str, directory: str) -> IProtocolFactory:
+    """
+    @return: the factory that C{found}, which has this name, is or leads to.
+
+    @raise CannotStart: when it is none, and leads to none.
+    """
     if IProtocolFactory.providedBy(found):
         return found
     if isinstance(found, type) and IProtocol.implementedBy(found):
@@ -96,8 +107,9 @@ def findFactory(name: str, directory: str) -> IProtocolFactory:
         raise CannotStart(f"--factory {name}: that is no Protocol class, no factory and no function, but {found!r}")
     try:
         made = found()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CannotStart(f"--factory {name}: calling it failed: {whyFailed(Failure(), directory)}") from error
     if not IProtocolFactory.providedBy(made):
-        raise CannotStart(f"--factory {name}: calling it should return a factory, not {made!r}")
+        hint = "; a multiplexed service is named by its class" if IResource.providedBy(made) else ""
+        raise CannotStart(f"--factory {name}: calling it should return a factory, not {made!r}{hint}")
     return made

@@ -136,6 +136,8 @@ def _baseURL(value: object) -> str | Callable[[IRequest], str] | None:
     if value is None or callable(value):
         return value
     url = checkURL(value)
+    if not url.lower().startswith(("https://", "http://", "/")):
+        raise ValueError(f"must begin with https://, http:// or /, not {value!r}")
     checkTemplate(url, _URL_FIELDS)
     return url
 

@@ -137,6 +137,13 @@ class SockJSResource(Resource):
         self._quick = not service.asksTheUser
 
     @property
+    def factory(self) -> IProtocolFactory:
+        """
+        What makes a protocol for every session.
+        """
+        return self._service.factory
+
+    @property
     def options(self) -> Options:
         """
         The settings of the service.

@@ -58,6 +58,7 @@ class Service:
     @ivar origins: which pages may use it.
     @ivar clock: where time comes from.
     @ivar registry: its sessions.
+    @ivar factory: makes their protocols.
     """
 
     def __init__(self, factory: IProtocolFactory, options: Options, clock: IReactorTime) -> None:
@@ -68,7 +69,7 @@ class Service:
         self.origins = OriginPolicy(options)
         self.clock = clock
         self.registry = Registry(options, clock)
-        self._factory = factory
+        self.factory = factory
         self._encoding = lookupEncoding(options.encoding)
 
     @property
@@ -131,5 +132,5 @@ class Service:
         facts = requestFacts(request, depth, self.options)
         peer = peerOf(request, self.options)
         session = self.registry.create(framing, name, transportName, hostOf(peer))
-        session.bind(Connection(session, self._factory, self._encoding, transportName, facts, peer, request.getHost()))
+        session.bind(Connection(session, self.factory, self._encoding, transportName, facts, peer, request.getHost()))
         return session

@@ -33,6 +33,12 @@ __all__ = ["ListeningService", "SockJSService", "WatchedService", "WatchingServi
 
 _log = Logger(namespace="txsockjs")
 
+_MEANING = {
+    "AF_UNIX path too long": ", there is room for about 100 bytes",
+    "Cannot acquire lock": ", another process listens there",
+}
+"""What is behind the words of Python and of Twisted for a Unix socket, where these do not say it."""
+
 
 class ListeningService(Service):
     """
@@ -393,7 +399,7 @@ def whyNotListening(failure: Failure, directory: str) -> str:
     if isinstance(error, CannotListenError):
         error = error.socketError
         if not isinstance(error, OSError) or not error.strerror:
-            return str(error)
+            return str(error) + _MEANING.get(str(error), "")
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if os.path.isabs(str(error.filename)) else "")
     return whyFailed(failure, directory)

@@ -170,6 +170,13 @@ class Supervised(ProcessProtocol):
         """
         self._closing = self._supervisor.clock.callLater(_PIPES, self._closePipes)
 
+    def notStarted(self, error: OSError) -> None:
+        """
+        There is no process. The file that is named may be the interpreter, which another user need not be able to run.
+        """
+        self._why = f"it can't be started: {error.strerror}" + (f": {error.filename}" if error.filename else "")
+        self.processEnded(Failure(error))
+
     def _closePipes(self) -> None:
         for fd in list(self.transport.pipes):
             self.transport.closeChildFD(fd)
@@ -236,7 +243,7 @@ class Supervisor(ProcessMonitor):
     @ivar clock: where time comes from.
 
     @ivar runDirectory: a directory for what the processes have for each other, such as sockets: nobody but their user
-        may enter it. It is there while this service runs.
+        may enter it. It is there while this service runs. Where this is killed, the last process to leave removes it.
 
     @ivar extraArguments: called for each start of a process, with its name and with C{runDirectory}; returns arguments
         that are added to its command.
@@ -274,7 +281,7 @@ class Supervisor(ProcessMonitor):
         self.extraArguments: list[Callable[[str, str], Sequence[str]]] = []
         self._commands = {name: list(command) for name, command in commands.items()}
         self._directory = directory
-        self._environment = {**(os.environ if environment is None else environment), VARIABLE: "1"}
+        self._environment = dict(os.environ if environment is None else environment)
         self._pid = os.getpid()
         self._deadlines: dict[str, IDelayedCall] = {}
         self._everUp = False
@@ -321,7 +328,8 @@ class Supervisor(ProcessMonitor):
 
     def _add(self, name: str) -> None:
         extra = [argument for more in self.extraArguments for argument in more(name, self.runDirectory)]
-        self.addProcess(name, [*self._commands[name], *extra], env=self._environment, cwd=self._directory)
+        environment = {**self._environment, VARIABLE: self.runDirectory}
+        self.addProcess(name, [*self._commands[name], *extra], env=environment, cwd=self._directory)
 
     def stopService(self) -> Deferred[None]:  # type: ignore[override]
         """
@@ -393,8 +401,8 @@ class Supervisor(ProcessMonitor):
             self._reactor.spawnProcess(
                 child, process.args[0], process.args, env=process.env, path=process.cwd, childFDs=fds
             )
-        except OSError:
-            child.processEnded(Failure())
+        except OSError as error:
+            child.notStarted(error)
 
     def stopProcess(self, name: str) -> None:
         """
@@ -443,7 +451,7 @@ class Supervisor(ProcessMonitor):
         elif not self.running:
             _log.error("{name} has ended: {why}", name=name, why=child.why or how)
         elif not self._everUp:
-            self._giveUp(name, child.why or how)
+            self._giveUp(name, f"{name}: {child.why}" if child.why else f"{name} has ended: {how}")
         else:
             delay = self.restart[name].getTime() - self.clock.seconds()
             _log.error(
@@ -458,7 +466,7 @@ class Supervisor(ProcessMonitor):
         The first process can't serve, and so it would be with the others.
         """
         self.restart[name].cancel()
-        self._failed = CannotStart(f"{name}: {why}")
+        self._failed = CannotStart(why)
         self._failed.say(self._pid)
         if not self._isStarting:
             endBadly(self._reactor)
@@ -532,8 +540,6 @@ def _how(reason: Failure) -> str:
     error: Any = reason.value
     if isinstance(error, ProcessDone):
         return "it left by itself"
-    if isinstance(error, OSError):
-        return f"it can't be started: {error.strerror}"
     if getattr(error, "signal", None) is not None:
         return f"by signal {error.signal} ({signal.Signals(error.signal).name})"
     return f"with status {getattr(error, 'exitCode', 'unknown')}"

@@ -26,7 +26,7 @@ from twisted.web.static import File
 import txsockjs
 from txsockjs.bus import busFromString, parseBus
 from txsockjs.commands import commandsFor, namesOf
-from txsockjs.naming import findFactory
+from txsockjs.naming import factoryFrom, findNamed, whyFailed
 from txsockjs.options import OPTIONS, OptionInfo
 from txsockjs.options import Options as ServiceOptions
 from txsockjs.ports import placeOf, spread
@@ -35,6 +35,7 @@ from txsockjs.starting import CannotStart
 
 if TYPE_CHECKING:
     from txsockjs.factory import SockJSMultiFactory
+    from txsockjs.multiplex import SockJSMultiplexResource
     from txsockjs.supervisor import Supervisor
 
 __all__ = ["Options", "makeService"]
@@ -183,9 +184,9 @@ class Options(usage.Options):
 
     def opt_factory(self, factory: str) -> None:
         """
-        What to serve, as [PREFIX=]NAME: the dotted name of a Protocol class, of a factory or its class, or of a
-        function that returns a factory. It is served at /PREFIX, or at / without a prefix. Can be given several
-        times. Without it, the demo is served.
+        What to serve, as [PREFIX=]NAME: the dotted name of a Protocol class, of a factory or its class, of a
+        function that returns a factory, or of a class of SockJSMultiplexResource. It is served at /PREFIX, or at /
+        without a prefix. Can be given several times. Without it, the demo is served.
         """
         prefix, _, name = factory.rpartition("=")
         if not all(part.isidentifier() for part in name.split(".")):
@@ -393,6 +394,7 @@ def _services(options: Options, reactor: Any, root: Resource | None) -> SockJSMu
     @return: a site of the services that C{options} name, or of the demo.
     """
     from txsockjs.factory import SockJSMultiFactory
+    from txsockjs.multiplex import SockJSMultiplexResource
 
     if not options.mounts:
         from txsockjs.demo import makeSite
@@ -401,8 +403,24 @@ def _services(options: Options, reactor: Any, root: Resource | None) -> SockJSMu
     site = SockJSMultiFactory(reactor=reactor, root=root)
     # A service below another one is hung into it, so the outer ones come first.
     for prefix, name in sorted(options.mounts, key=lambda mount: mount.prefix.count("/")):
-        site.addFactory(findFactory(name, options.appDir), prefix, **options.settings)
+        found = findNamed(name, options.appDir)
+        if isinstance(found, type) and issubclass(found, SockJSMultiplexResource):
+            site.addResource(_multiplexed(found, name, options, reactor), prefix)
+        else:
+            site.addFactory(factoryFrom(found, name, options.appDir), prefix, **options.settings)
     return site
+
+
+def _multiplexed(
+    kind: type[SockJSMultiplexResource], name: str, options: Options, reactor: Any
+) -> SockJSMultiplexResource:
+    """
+    @return: a multiplexed service, of the user's class.
+    """
+    try:
+        return kind(reactor=reactor, **options.settings)
+    except (Exception, SystemExit) as error:
+        raise CannotStart(f"--factory {name}: making it failed: {whyFailed(Failure(), options.appDir)}") from error
 
 
 def _supervisor(options: Options, reactor: Any) -> Supervisor | WatchedService:
@@ -489,7 +507,11 @@ def _endpoints(
         except ImportError as error:
             raise CannotStart(f"--{flag} {description}: {error}; TLS needs txsockjs[tls]") from error
         except Exception as error:  # there is no telling what parsers raise
-            raise CannotStart(f"--{flag} {description}: that describes no endpoint: {error}") from error
+            if ":" not in description:
+                why = "that is neither a port nor the description of an endpoint, such as tcp:8081"
+            else:
+                why = f"that describes no endpoint: {error}"
+            raise CannotStart(f"--{flag} {description}: {why}") from error
     return endpoints
 
 

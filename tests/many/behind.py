@@ -52,7 +52,7 @@ CONFORMANCE = (
 
 CONFORMANCE_TIME = 200.0
 
-SLOW = ("--drain-timeout=120", "--disconnect-delay=60")
+SLOW = ("--drain-timeout=120", "--disconnect-delay=300")
 """Thousands of clients are one process here, on a machine that may have other things to do: each may come late."""
 
 TRUST = ("--trusted-proxies=127.0.0.1", "--proxy-header=x-forwarded-for")

@@ -278,9 +278,11 @@ class ProcessesTests(SupervisorCase):
 
     async def test_supervisorKilled(self) -> None:
         """
-        When the supervisor is killed its processes leave, in an orderly way.
+        When the supervisor is killed its processes leave, in an orderly way, and leave nothing behind.
         """
-        child = await self.start(count=2)
+        child = await self.start("--metrics", LOCAL, count=2)
+        (runDirectory,) = (self.directory / "tmp").iterdir()
+        self.assertEqual(len(list(runDirectory.iterdir())), 4)  # a socket and its lock of each
         streams = [await self.stream(child, name) for name in ("p1", "p2")]
         pids = self.pids(child)
         self.assertTrue(all(isAlive(pid) for pid in pids.values()))
@@ -288,6 +290,7 @@ class ProcessesTests(SupervisorCase):
         for response in streams:
             self.assertEqual(await response.chunk(), CLOSING)
         await until(lambda: not any(isAlive(pid) for pid in pids.values()), "the processes have left")
+        self.assertEqual(list((self.directory / "tmp").iterdir()), [])
 
     async def test_firstFails(self) -> None:
         """

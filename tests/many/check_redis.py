@@ -30,6 +30,7 @@ from zope.interface import implementer
 from tests.certificates import makeCertificate
 from tests.processes import ROOT, Child, findProgram, serverCommand
 from txsockjs.broadcast import Channels
+from txsockjs.bus import busFromString
 from txsockjs.client import SockJSClientEndpoint
 from txsockjs.interfaces import ISockJSProtocol
 
@@ -330,6 +331,36 @@ class ServerTests(TestCase):
         channels.publish("a", "x")
         await until(lambda: gaps and ear.got, lambda: (gaps, ear.got))
         self.assertEqual(([gap.channels for gap in gaps], ear.got), ([("a",)], ["x"]))
+
+    async def test_another(self):
+        """
+        A process that goes from one connection with the server to another, while it and others publish all the time,
+        has its own messages once and in order, those of others in order, and is told of the gap between.
+        """
+        redis = await Redis(self).start()
+        channels, ear = await self.channelsAt(redis.url)
+        other, otherEar = await self.channelsAt(redis.url)
+        await until(lambda: ear.got == ["hello"], lambda: ear.got)
+        ear.got.clear()
+        gaps = []
+        channels.onGap(gaps.append)
+        for number in range(300):
+            channels.publish("a", f"own {number}")
+            other.publish("a", f"other {number}")
+            if number in (100, 101, 200):
+                channels.useBus(busFromString(redis.url, reactor))
+            await deferLater(reactor, 0.002)
+        own, others = ([f"{name} {number}" for number in range(300)] for name in ("own", "other"))
+        await until(lambda: own[-1] in ear.got and own[-1] in otherEar.got, lambda: (ear.got, channels.bus.facts()))
+        other.publish("a", "last")
+        await until(lambda: "last" in ear.got, lambda: ear.got)
+        self.assertEqual(sorted(otherEar.got), sorted([*own, *others, "last"]))
+        for got in (ear.got, otherEar.got):
+            self.assertEqual([message for message in got if message.startswith("own")], own)
+            heard = [message for message in got if message.startswith("other")]
+            self.assertEqual(heard, [message for message in others if message in set(heard)])
+        self.assertTrue(gaps)
+        self.assertEqual({(gap.channels, gap.lost, gap.missed) for gap in gaps}, {(("a",), 0, True)})
 
     async def test_volume(self):
         """

@@ -150,8 +150,8 @@ async def open_(url: str, secureURL: str, way: str, policy: Any = None) -> Life:
     """
     life = Life(way)
     if way in _OURS:
-        more = {"transports": (_OURS[way],), "open_timeout": CONFIRM, "tlsPolicy": policy}
-        endpoint = SockJSClientEndpoint(reactor, secureURL, **more)
+        patience = dict.fromkeys(("info_timeout", "open_timeout", "write_timeout"), CONFIRM)
+        endpoint = SockJSClientEndpoint(reactor, secureURL, transports=(_OURS[way],), tlsPolicy=policy, **patience)
         try:
             await endpoint.connect(Factory.forProtocol(lambda: _Ours(life))).addTimeout(CONFIRM, reactor)
         except Exception as error:

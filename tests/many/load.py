@@ -26,6 +26,9 @@ __all__ = ["DELAY", "Customer", "Load", "pause"]
 DELAY = 0.5
 """Seconds that a client waits before it connects again."""
 
+CROSSING = 30
+"""Tenths of a second that a close frame may come after the answer to what was sent when the session was over."""
+
 PACE = 0.3
 """Seconds between two messages of a client."""
 
@@ -111,7 +114,12 @@ class Customer:
         try:
             await life.send()
         except Ended as end:
-            life.over(end)  # as sockjs-client does
+            # Where it is refused, the close frame was written before, and may come later by its own connection.
+            # sockjs-client does not wait for it.
+            for _ in range(CROSSING):
+                if life.end is None:
+                    await pause(0.1)
+            life.over(end)
         look()
         await came.addTimeout(SILENCE, reactor)
 

@@ -150,15 +150,22 @@ class IBus(Interface):
 
     stats = Attribute("L{BusStats}: what was counted.")
 
-    def start(receive: Receive, gap: GapReport) -> None:
+    def start(receive: Receive, gap: GapReport, before: IBus | None) -> None:
         """
         Begin. It need not carry anything at once: what is published meanwhile waits.
+
+        C{subscribe}, C{unsubscribe} and C{publish} may be called before that, while another bus comes to its end. What
+        is published then waits as well, and is carried before all else. A channel that is subscribed to by then has
+        members, who may have missed something, and so the bus tells of a gap as soon as it carries.
 
         @param receive: called with the name of a channel, its messages in order, and, when this process has published
             them, the mark that it has given with them, otherwise L{None}. What this process has published comes back to
             it in the order in which all processes get it, if the channel is subscribed to.
 
         @param gap: called with a L{Gap} when one is over.
+
+        @param before: the bus that was used before, if there was one. It has stopped. One of the same kind knows what
+            must not come a second time.
         """
 
     def subscribe(channel: str) -> None:
@@ -182,7 +189,7 @@ class IBus(Interface):
 
     def stop() -> Deferred[None]:
         """
-        Send what waits, and end. A second call ends the wait for that.
+        Send what waits, and end. A second call ends the wait for that. It was started before.
 
         @return: fires when that is done, or has taken too long.
         """

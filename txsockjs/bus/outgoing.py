@@ -6,17 +6,21 @@ What a process has published and the bus has not taken yet.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from txsockjs.bus.envelopes import pack
 
-__all__ = ["MAX_FLIGHT", "MAX_PIECE", "Outgoing", "Piece"]
+__all__ = ["MAX_FLIGHT", "MAX_PIECE", "MAX_PIECES", "Outgoing", "Piece"]
 
 MAX_PIECE = 65536
 """Bytes of messages from which on a piece takes no more of them."""
 
 MAX_FLIGHT = 1_048_576
 """Bytes that may be on their way, as the bus has not said yet that it has them; what waits meanwhile grows together."""
+
+
+MAX_PIECES = 1000
+"""How many pieces may be on their way: what is to be done for each is done in one go, while all else has to wait."""
 
 
 class Piece:
@@ -86,7 +90,7 @@ class Outgoing:
         self.size += size
         return True
 
-    def take(self, isHeld: Callable[[str], bool]) -> Iterator[Piece]:
+    def take(self, isHeld: Callable[[str], bool]) -> list[Piece]:
         """
         Take what may go now, as much as may be on its way at once.
 
@@ -94,21 +98,38 @@ class Outgoing:
 
         @return: the pieces, which are in L{flight} from then on.
         """
-        for channel in [channel for channel in self._waiting if not isHeld(channel)]:
-            pieces = self._waiting[channel]
-            while pieces:
-                if self._flying >= MAX_FLIGHT:
-                    # Others first, the next time.
-                    self._waiting[channel] = self._waiting.pop(channel)
-                    return
-                piece = pieces.popleft()
-                self._number += 1
-                piece.number = self._number
-                piece.packed = pack(self._origin, piece.number, piece.mark, piece.parts)
-                self._flying += piece.size
-                self.flight.append(piece)
-                yield piece
+        taken: list[Piece] = []
+        emptied: list[str] = []
+        unfinished: str | None = None
+        for channel, pieces in self._waiting.items():
+            if self._isFull:
+                break
+            if isHeld(channel):
+                continue
+            while pieces and not self._isFull:
+                taken.append(self._depart(pieces.popleft()))
+            if pieces:
+                unfinished = channel
+            else:
+                emptied.append(channel)
+        for channel in emptied:
             del self._waiting[channel]
+        if unfinished is not None:
+            # Others first, the next time.
+            self._waiting[unfinished] = self._waiting.pop(unfinished)
+        return taken
+
+    @property
+    def _isFull(self) -> bool:
+        return self._flying >= MAX_FLIGHT or len(self.flight) >= MAX_PIECES
+
+    def _depart(self, piece: Piece) -> Piece:
+        self._number += 1
+        piece.number = self._number
+        piece.packed = pack(self._origin, piece.number, piece.mark, piece.parts)
+        self._flying += piece.size
+        self.flight.append(piece)
+        return piece
 
     def landed(self) -> Piece:
         """

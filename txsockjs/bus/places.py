@@ -29,7 +29,8 @@ class RedisPlace:
     @ivar db: the number of the database. Redis itself does not separate channels by it, so it is a part of their names.
     @ivar user: who we are; empty for the default user.
     @ivar password: the password, or L{None}.
-    @ivar prefix: what the names of channels begin with on the server.
+    @ivar prefix: what the names of channels begin with on the server: printable characters but spaces and colons. A
+        colon ends it there, so that no two prefixes and databases have a channel in common.
     @ivar maxMessages: how many messages may wait while the server is away.
     @ivar maxBytes: their size in bytes.
     """
@@ -45,6 +46,13 @@ class RedisPlace:
     prefix: str = "sockjs"
     maxMessages: int = 100_000
     maxBytes: int = 16_777_216
+
+    def __post_init__(self) -> None:
+        """
+        @raise ValueError: when there can be no such prefix.
+        """
+        if not self.prefix.isprintable() or not {" ", ":"}.isdisjoint(self.prefix):
+            raise ValueError(f"prefix should be printable and have no spaces and no colons, not {self.prefix!r}")
 
     def __str__(self) -> str:
         """
@@ -90,7 +98,7 @@ class RedisPlace:
             db=_db(parts, settings, isUnix),
             user=unquote(parts.username or ""),
             password=_password(parts, settings),
-            prefix=_prefix(settings),
+            prefix=settings.get("prefix", cls.prefix),
             maxMessages=_number(settings, "max_messages", cls.maxMessages),
             maxBytes=_number(settings, "max_bytes", cls.maxBytes),
         )
@@ -160,13 +168,6 @@ def _password(parts: SplitResult, settings: Mapping[str, str]) -> str | None:
     if not password:
         raise ValueError(f"password_file {path} has no password in its first line")
     return password
-
-
-def _prefix(settings: Mapping[str, str]) -> str:
-    prefix = settings.get("prefix", RedisPlace.prefix)
-    if not prefix.isprintable() or " " in prefix:
-        raise ValueError(f"prefix should be printable and have no spaces, not {prefix!r}")
-    return prefix
 
 
 def _number(settings: Mapping[str, str], name: str, default: int) -> int:

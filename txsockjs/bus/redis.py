@@ -21,6 +21,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter, deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import txredisapi
@@ -43,6 +44,7 @@ __all__ = [
     "FLUSH_TIMEOUT",
     "LINGER",
     "LOST_DELAY",
+    "MAX_ASKED",
     "MAX_LOST_CHANNELS",
     "REFUSED_DELAY",
     "RedisBus",
@@ -62,6 +64,10 @@ LINGER = 5.0
 
 LOST_DELAY = 5.0
 """Seconds after which what is lost is told, though there is always more on its way."""
+
+MAX_ASKED = 1000
+"""How many channels the server is asked for at a time, and how many are given back. Each is a command, a process may
+have very many, and while they are written all else has to wait."""
 
 MAX_LOST_CHANNELS = 10_000
 """Channels from which on what is lost is told, though the server is still away: each name has to be kept until then."""
@@ -122,6 +128,8 @@ class RedisBus:
         self._refused: Deadlines[str] = Deadlines(clock, REFUSED_DELAY, self._askAgain)  # those that it has refused
         self._refusedSince: dict[str, float] = {}  # the same, and those of them that it is asked for again
         self._lingering: Deadlines[str] = Deadlines(clock, LINGER, self._leave)
+        self._leaving: dict[str, None] = {}  # those confirmed that are to be given back
+        self._givenBack = 0  # how many were, and the server has not answered
         self._again = False  # whether what was on its way has to be sent again before anything else
         self._call: IDelayedCall | None = None
         self._echoes: deque[tuple[int, float]] = deque()  # pieces that will come back: number, when published
@@ -156,13 +164,17 @@ class RedisBus:
 
     # -- IBus -----------------------------------------------------------------------------------------------------
 
-    def start(self, receive: Receive, gap: GapReport) -> None:
+    def start(self, receive: Receive, gap: GapReport, before: IBus | None) -> None:
         """
         See L{IBus.start}. Connections are made when the reactor runs, so that a C{twistd} that becomes a daemon has
         done so by then.
         """
         self._receive = receive
         self._report = gap
+        if isinstance(before, RedisBus):
+            self._seen = before._seen  # others may send again what that has had
+        if self._wanted:
+            self._away(self._clock.seconds())
         self._starting = self._clock.callLater(0, self._connect)
 
     def subscribe(self, channel: str) -> None:
@@ -173,6 +185,7 @@ class RedisBus:
             return
         self._wanted.add(channel)
         self._lingering.cancel(channel)
+        self._leaving.pop(channel, None)
         if channel not in self._confirmed and channel not in self._asking:
             self._asked[channel] = None
             self._soon()
@@ -188,7 +201,9 @@ class RedisBus:
         if channel in self._confirmed:
             self._lingering.start(channel)
         else:
-            self._asked.pop(channel, None)
+            if channel in self._asked:
+                del self._asked[channel]
+                self._restoring.discard(channel)
             self._refused.cancel(channel)
             self._soon()  # what waited for it may go
 
@@ -301,17 +316,19 @@ class RedisBus:
         """
         Do what is to be done at the end of this turn.
         """
-        if self._call is None and not self._closed:
+        if self._call is None and self._starting is not None and not self._closed:
             self._call = self._clock.callLater(0, self._turn)
 
     def _turn(self) -> None:
         self._call = None
         if len(self._lost) >= MAX_LOST_CHANNELS:
             self._tellLost()
-        if self._asked and self._subscriber.protocol is not None:
-            asked, self._asked = self._asked, {}
-            for channel in asked:
+        if self._subscriber.protocol is not None:
+            self._giveBack()
+            for channel in list(islice(self._asked, max(0, MAX_ASKED - len(self._asking)))):
+                del self._asked[channel]
                 self._ask(channel)
+        self._whole()
         self._flush()
 
     def _isHeld(self, channel: str) -> bool:
@@ -329,14 +346,15 @@ class RedisBus:
             if any(self._isHeld(piece.channel) for piece in flight):
                 return
             self._again = False
+            self._echoes = deque(echo for echo in self._echoes if echo[0] < flight[0].number)
             for piece in flight:
                 self._send(piece)
         for piece in self._outgoing.take(self._isHeld):
             self._send(piece)
-            if piece.channel in self._confirmed:
-                self._echoes.append((piece.number, piece.since))
 
     def _send(self, piece: Piece) -> None:
+        if piece.channel in self._confirmed:
+            self._echoes.append((piece.number, piece.since))
         sent = self._publisher.protocol.publish(self._nameOf(piece.channel), piece.packed)
         sent.addCallbacks(self._landed, self._notSent)
 
@@ -456,16 +474,25 @@ class RedisBus:
         """
         Nobody has joined a channel again.
         """
-        self._confirmed.discard(channel)
-        if self._subscriber.protocol is not None:
-            self._subscriber.protocol.unsubscribe([self._nameOf(channel)]).addErrback(lambda failure: None)
+        self._leaving[channel] = None
+        self._soon()
+
+    def _giveBack(self) -> None:
+        for channel in list(islice(self._leaving, max(0, MAX_ASKED - self._givenBack))):
+            del self._leaving[channel]
+            self._confirmed.discard(channel)
+            self._givenBack += 1
+            self._subscriber.protocol.unsubscribe([self._nameOf(channel)]).addBoth(self._left)
+
+    def _left(self, result: object) -> None:
+        self._givenBack -= 1
+        if self._leaving:
+            self._soon()
 
     def _subscriberReady(self) -> None:
-        self._asked.clear()
+        self._asked = dict.fromkeys(self._wanted)
         self._restored = set(self._wanted)
         self._restoring = set(self._wanted)
-        for channel in self._restored:
-            self._ask(channel)
         self._ready()
         self._whole()
         self._soon()
@@ -474,7 +501,7 @@ class RedisBus:
         self.stats.disconnects += 1
         self._forgetAnswers()
         # They may have been lost on the way since then.
-        self._away(self._subscriber.heardAt)
+        self._away(self._subscriber.completeUntil)
         self._trouble("is away", why)
         self._endIfDone()
 
@@ -486,6 +513,8 @@ class RedisBus:
             self._lingering.cancel(channel)
         for channel in self._wanted:
             self._refused.cancel(channel)
+        self._leaving.clear()
+        self._givenBack = 0
         self._asking.clear()
         self._confirmed.clear()
         self._restoring.clear()
@@ -513,22 +542,27 @@ class RedisBus:
             stats.malformed += 1
             _log.error("something else came on the bus, on {name!r}: {error}", name=name, error=error)
             return
-        if not self._seen.isNew(origin, number):
+        isNew = self._seen.isNew(origin, number)
+        if origin == self._origin:
+            self._returned(number, isNew)
+        if isNew:
+            stats.batchesIn += 1
+            stats.messagesIn += len(messages)
+            stats.bytesIn += size
+            self._receive(channel, messages, mark if origin == self._origin else None)
+        else:
             stats.duplicates += 1
-            return
-        stats.batchesIn += 1
-        stats.messagesIn += len(messages)
-        stats.bytesIn += size
-        if origin != self._origin:
-            self._receive(channel, messages, None)
-            return
+        self._endIfDone()
+
+    def _returned(self, number: int, isNew: bool) -> None:
+        """
+        A piece of this process has come back.
+        """
         echoes = self._echoes
         while echoes and echoes[0][0] <= number:
             itsNumber, since = echoes.popleft()
-            if itsNumber == number:
+            if itsNumber == number and isNew:
                 self._lagged(since)
-        self._receive(channel, messages, mark)
-        self._endIfDone()
 
     # -- gaps -----------------------------------------------------------------------------------------------------
 

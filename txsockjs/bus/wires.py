@@ -60,7 +60,6 @@ class _Attentive:
 
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
         self.heard = True
-        self.wire.heardAt = self.wire.clock.seconds()
         super().dataReceived(data, unpause)  # type: ignore[misc]
 
     def connectionLost(self, why: Failure) -> None:
@@ -131,7 +130,8 @@ class Wire:
     One connection, again and again.
 
     @ivar protocol: the connection that is ready for use, or L{None}.
-    @ivar heardAt: when something came last.
+    @ivar completeUntil: all that the server has sent by then is here, since it has answered what it was asked then.
+        When something came last says less: it may have been on its way, or waited for this process, for long.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Wire:
         self.name = name
         self.clock = clock
         self.protocol: Any = None
-        self.heardAt = 0.0
+        self.completeUntil = 0.0
         self.received = received
         self._user, self._password = credentials
         self._ready = ready
@@ -238,7 +238,9 @@ class Wire:
         self._watch = self.clock.callLater(PING, self._look)
         if self._password is not None:
             protocol.auth(self._password, self._user or None).addErrback(self._refused, protocol)
-        protocol.ping().addCallbacks(self._usable, self._refused, callbackArgs=(protocol,), errbackArgs=(protocol,))
+        self._ping(protocol).addCallbacks(
+            self._usable, self._refused, callbackArgs=(protocol,), errbackArgs=(protocol,)
+        )
 
     def connectionLost(self, protocol: Any, why: Failure) -> None:
         """
@@ -257,6 +259,15 @@ class Wire:
             self._lost(why.getErrorMessage())
         else:
             self._failed(protocol.refusal or why.getErrorMessage())
+
+    def _ping(self, protocol: Any) -> Deferred[None]:
+        asked = self.clock.seconds()
+
+        def answered(answer: object) -> None:
+            self.completeUntil = asked
+
+        pinged: Deferred[object] = protocol.ping()
+        return pinged.addCallback(answered)
 
     def _usable(self, answer: object, protocol: Any) -> None:
         if protocol is self._current and protocol.refusal is None and not self._stopping:
@@ -280,7 +291,7 @@ class Wire:
         protocol.heard = False
         self._watch = self.clock.callLater(PING, self._look)
         if self._silent < 2:
-            protocol.ping().addErrback(lambda failure: None)  # told otherwise
+            self._ping(protocol).addErrback(lambda failure: None)  # told otherwise
         else:
             _log.warn("{name} does not answer", name=self.name)
             protocol.transport.abortConnection()

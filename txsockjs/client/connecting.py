@@ -158,7 +158,7 @@ class Attempt:
         timeout = self._options.info_timeout
         begun = self._reactor.seconds()
         try:
-            text = await Deferred.fromCoroutine(self._get(url)).addTimeout(timeout, self._reactor)
+            text = await Deferred.fromCoroutine(self._get(url)).addTimeout(timeout, self._reactor, _late)
         except CannotConnect:
             raise
         except TimeoutError:
@@ -269,6 +269,11 @@ class Attempt:
         # This may happen within a response, of which the pool will hear when it is at its end.
         self._reactor.callLater(0, self._pool.closeCachedConnections)
         self._factory.doStop()
+
+
+def _late(result: object, timeout: float) -> bytes:
+    # A request that is cancelled fails with other errors, too.
+    raise TimeoutError()
 
 
 class _Whole:

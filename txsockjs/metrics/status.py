@@ -16,6 +16,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from txsockjs.metrics.peers import Peer
 from txsockjs.metrics.watched import Watched
+from txsockjs.options import TRANSPORTS
 from txsockjs.transports.answers import JSON, Answer, Leaf, finishWith, forbidCaching, plainText
 
 __all__ = ["AllHealthResource", "Board", "StatusResource"]
@@ -89,12 +90,13 @@ class _OfBoard(Leaf):
 
 class StatusResource(_OfBoard):
     """
-    C{/status.json}: C{processes}, with the facts of each.
+    C{/status.json}: C{processes}, with the facts of each; and C{transports}, all that there are, in their order.
     """
 
     def _made(self, request: Request, rows: list[dict[str, Any]]) -> bytes:
         request.setHeader(b"content-type", JSON)
-        return json.dumps({"processes": rows}, separators=(",", ":")).encode("ascii")
+        told = {"processes": rows, "transports": TRANSPORTS}
+        return json.dumps(told, separators=(",", ":")).encode("ascii")
 
 
 class AllHealthResource(_OfBoard):

@@ -7,9 +7,9 @@ const DEADLINE = 8000;
 async function ask() {
   const answer = await fetch("status.json", { cache: "no-store", signal: AbortSignal.timeout(DEADLINE) });
   if (!answer.ok) throw new Error(`It answers ${answer.status}.`);
-  const { processes } = await answer.json();
-  if (!Array.isArray(processes)) throw new Error("It answers with something else.");
-  return processes;
+  const { processes, transports } = await answer.json();
+  if (![processes, transports].every(Array.isArray)) throw new Error("It answers with something else.");
+  return { processes, transports };
 }
 
 function reason(error) {
@@ -17,7 +17,8 @@ function reason(error) {
   return error instanceof TypeError ? "It cannot be reached." : error.message;
 }
 
-// Calls `received` with the facts of all processes, or `failed` with a reason and the seconds until the next question.
+// Calls `received` with the facts of all processes and the names of all transports, or `failed` with a reason and the
+// seconds until the next question.
 export function createFeed(received, failed) {
   let timer = 0;
   let pause = PERIOD;
@@ -25,17 +26,17 @@ export function createFeed(received, failed) {
 
   async function turn() {
     const mine = round;
-    let rows = null;
+    let told = null;
     let why = "";
     try {
-      rows = await ask();
+      told = await ask();
     } catch (error) {
       why = reason(error);
     }
     if (mine !== round) return;
-    pause = rows ? PERIOD : Math.min(LONGEST_PAUSE, pause * 2);
+    pause = told ? PERIOD : Math.min(LONGEST_PAUSE, pause * 2);
     timer = setTimeout(turn, pause); // first, so that the page goes on when something fails in what follows
-    if (rows) received(rows);
+    if (told) received(told);
     else failed(why, pause / 1000);
   }
 

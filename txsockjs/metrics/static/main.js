@@ -6,20 +6,12 @@ import { createFeed } from "./feed.js";
 import { createHistory, isThere } from "./history.js";
 import { lag, memory, nameOf, rate, share, showChannels, showProcesses, showSums } from "./tables.js";
 
-const TRANSPORTS = [
-  "websocket",
-  "websocket-raw",
-  "xhr-streaming",
-  "xhr-polling",
-  "eventsource",
-  "htmlfile",
-  "jsonp-polling",
-];
 const COLORS = 7;
 const KEPT = 300; // seconds for which a process that nobody tells of any more is shown
 
 const history = createHistory();
 const colors = new Map(); // of processes, in the order in which they came
+let transports = []; // the names of all, in the order of their colors
 const seen = new Map(); // by process: its row, when it was told of last, and since when it is gone
 
 const now = () => performance.now() / 1000;
@@ -40,7 +32,7 @@ const together = (...all) => (points) => all.map((one) => one(points));
 function byTransport(points) {
   const last = points.findLast((point) => !point.isGap);
   const names = new Set(points.flatMap((point) => (point.isGap ? [] : Object.keys(point.sessions))));
-  const known = [...TRANSPORTS, ...[...names].filter((name) => !TRANSPORTS.includes(name))];
+  const known = [...transports, ...[...names].filter((name) => !transports.includes(name))];
   return known
     .filter((name) => names.has(name) || (last && last.sessions[name]))
     .map((name) => ({
@@ -186,7 +178,8 @@ function say({ state, text, more = "" }) {
 
 function received(told) {
   const time = now();
-  const rows = known(told, time);
+  ({ transports } = told);
+  const rows = known(told.processes, time);
   const point = history.add(rows, time);
   showTiles(rows, point);
   showProcesses(rows, point, colorOf, goneFor);
