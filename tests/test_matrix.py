@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 from twisted.internet.protocol import Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -32,6 +33,7 @@ from tests.browser.matrix import (
     unavailable,
 )
 from tests.browser.proxies import REFUSAL, BlockingProxy, BufferingProxy, Proxy, SilenceProxy
+from tests.many import check_matrix as many
 from txsockjs.options import Options
 
 #: What a cell may be, but in the table of times.
@@ -119,8 +121,23 @@ class CasesTests(SynchronousTestCase):
         """
         There is a test for each place.
         """
-        tests = [name for name in vars(check_matrix.PlaceTests) if name.startswith("test_")]
+        tests = [name for name in dir(check_matrix.PlaceTests) if name.startswith("test_")]
         self.assertEqual(len(tests), len(PLACES))
+
+    def test_behind(self) -> None:
+        """
+        Behind each balancer there is every test that there is for one process.
+        """
+
+        def tests(module: ModuleType, prefix: str) -> dict[str, set[str]]:
+            found = {name: vars(module)[name] for name in module.__all__ if re.fullmatch(f"{prefix}.*Tests", name)}
+            return {name.removeprefix(prefix): set(filter(isTest, dir(case))) for name, case in found.items()}
+
+        isTest = re.compile("test_").match
+        alone = tests(check_matrix, "")
+        self.assertGreater(len(alone), 1)
+        for prefix in ("HAProxy", "Nginx"):
+            self.assertEqual(tests(many, prefix), alone)
 
     def test_messages(self) -> None:
         """

@@ -22,7 +22,7 @@ import itertools
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ from tests.browser.matrix import (
     STREAMING,
     TRANSPORTS,
     YES,
+    Case,
     Place,
     Table,
     unavailable,
@@ -57,7 +58,25 @@ from tests.endurance.clients import runSession
 from tests.processes import ROOT, Child, findProgram, installNodeModules, serverCommand
 from tests.wire import HTTPClient, WebSocketClient
 
-__all__ = ["LARGE", "SERVICES", "LoadTests", "OriginTests", "PlaceMixin", "PlaceTests", "SilenceTests", "few"]
+__all__ = [
+    "LARGE",
+    "SERVICES",
+    "SLOW",
+    "UNSEEN",
+    "LoadMixin",
+    "LoadTests",
+    "MatrixMixin",
+    "OriginMixin",
+    "OriginTests",
+    "PlaceMixin",
+    "PlaceTests",
+    "PlacesMixin",
+    "Serving",
+    "SilenceMixin",
+    "SilenceTests",
+    "few",
+    "together",
+]
 
 HERE = FilePath(__file__).parent()
 
@@ -160,10 +179,13 @@ class MatrixMixin:
     """
     A browser, servers, and a site for pages of other origins.
 
+    @ivar place: where pages are.
     @ivar table: what is found.
     """
 
     timeout = TIMEOUT
+    place = PLACES[0]
+    table: Table
 
     async def setUp(self) -> None:
         program = findProgram(os.environ.get("CHROMIUM", "chromium"))
@@ -225,6 +247,21 @@ class MatrixMixin:
         self.addCleanup(lambda: ensureDeferred(server.stop()))
         return server
 
+    async def proxied(
+        self, make: Callable[[int], Proxy], arguments: Iterable[str], server: Serving | None = None
+    ) -> tuple[Any, str]:
+        """
+        Put a proxy between pages and a server.
+
+        @param make: makes it for a port of the server.
+        @param arguments: those of the server.
+        @param server: one with these arguments, if there is one already.
+
+        @return: the proxy, and what URLs through it begin with.
+        """
+        proxy = make((server or await self.serve(*arguments)).port)
+        return proxy, self.proxy(proxy, self.place)
+
     def siteOrigin(self, place: Place) -> str:
         """
         @return: the origin of pages that are not the service's own.
@@ -270,6 +307,12 @@ class MatrixMixin:
         print(f"\n\n{self.table.title}\n\n{self.table.asText()}", flush=True)
         if self.wrong:
             self.fail("\n".join(self.wrong))
+        self.record()
+
+    def record(self) -> None:
+        """
+        Write what was found into the documentation, if that is wanted.
+        """
         if os.environ.get("TXSOCKJS_MATRIX") == "docs":
             self.table.write()
 
@@ -345,29 +388,28 @@ async def few(work: Callable[..., Awaitable[None]], things: Iterable[tuple[Any, 
 class PlaceMixin(MatrixMixin):
     """
     What can be done from a page at some place.
-
-    @ivar place: which.
     """
 
-    place: Place
+    #: What is done beside the cases of each place.
+    more: Sequence[Case] = ()
+
+    #: What the servers serve, but for that of the demo.
+    services: Sequence[str] = SERVICES
 
     async def check(self, name: str) -> None:
         """
         Fill a table.
         """
         self.place = next(place for place in PLACES if place.name == name)
-        self.table = Table(name)
-        self.main, self.demo, self.beating, self.mortal = await together(
-            self.serve(*SERVICES, *LARGE),
-            self.serve(),
-            self.serve(f"--heartbeat-delay={BEAT}", "--ping-interval=0"),
-            self.serve(*SERVICES),
+        self.table = Table(name, self.more)
+        main = [*self.services, *LARGE]
+        beating = [f"--heartbeat-delay={BEAT}", "--ping-interval=0"]
+        self.main, self.demo, self.mortal = await together(self.serve(*main), self.serve(), self.serve(*self.services))
+        (self.blocking, self.blocked), (_, self.buffered), (_, self.silenced) = await together(
+            self.proxied(lambda port: BlockingProxy(reactor, port), main, self.main),
+            self.proxied(lambda port: BufferingProxy(reactor, port), main, self.main),
+            self.proxied(lambda port: SilenceProxy(reactor, port, CUT), beating),
         )
-        self.blocking = BlockingProxy(reactor, self.main.port)
-        self.silencing = SilenceProxy(reactor, self.beating.port, CUT)
-        self.blocked = self.proxy(self.blocking, self.place)
-        self.buffered = self.proxy(BufferingProxy(reactor, self.main.port), self.place)
-        self.silenced = self.proxy(self.silencing, self.place)
         await self.abilities()
         self.missing = unavailable(self.place)
         offered = [name for name in TRANSPORTS if name not in self.missing]
@@ -539,16 +581,26 @@ class PlaceMixin(MatrixMixin):
         await self.goTo(page, url)
         await page.clearCookies()
         kept = transport != "websocket" and self.place.sameSite
-        for wanted in ({"JSESSIONID": "dummy"} if kept else {}, {"JSESSIONID": "node-7"}):
-            if "node-7" in wanted.values():
-                await page.setCookie(url=url.rpartition("/")[0], name="JSESSIONID", value="node-7")
+        for value, before in (("dummy", {}), ("node-7", {"JSESSIONID": "node-7"})):
+            if before:
+                await page.setCookie(url=url.rpartition("/")[0], name="JSESSIONID", value=value)
             await self.connect(page, url, [transport], transport, timeout=SLOW)
             await self.exchange(page, MESSAGES[:10])
             await self.finish(page)
-            self.assertEqual(await page.cookies(), wanted)
+            found = await page.cookies()
+            self.assertEqual(found, {"JSESSIONID": self.cookieOf(value, found)} if kept else before)
         if transport == "websocket":
             return YES, NO_COOKIE
         return YES if self.place.sameSite else (YES, CROSS_SITE)
+
+    def cookieOf(self, value: str, found: dict[str, str]) -> str:
+        """
+        @param value: what the browser had, or C{dummy}.
+        @param found: the cookies that it has now.
+
+        @return: what the service makes of that.
+        """
+        return value
 
     # -- a server that ends -------------------------------------------------------------------------------------------
 
@@ -580,10 +632,18 @@ class PlaceMixin(MatrixMixin):
         url = f"{self.mortal.origin(self.place)}/echo"
         await self.connect(page, url, [transport], transport, timeout=SLOW)
         await self.exchange(page, MESSAGES[:10])
-        unseen = transport in UNSEEN and not inOrder
-        closed = ensureDeferred(page.act("idle", "it", seconds=5) if unseen else page.act("closed", "it"))
         ready.arrive(transport)
-        told = await closed
+        await ready.met  # others may take longer than a page waits for the end
+        answer = await self.comeBack(page, url, transport, inOrder)
+        await self.finish(page)
+        return answer
+
+    async def comeBack(self, page: Page, url: str, transport: str, inOrder: bool) -> str | tuple[str, str]:
+        """
+        Wait for the close that there is to be, reconnect, and go on.
+        """
+        unseen = transport in UNSEEN and not inOrder
+        told = await (page.act("idle", "it", seconds=5) if unseen else page.act("closed", "it"))
         if unseen and told["closed"] is None:
             told = await page.act("send", "it", messages=["are you there?"], expect=1)
         self.assertEqual((told["messages"], told["late"]), ([], 0))
@@ -595,11 +655,10 @@ class PlaceMixin(MatrixMixin):
         told = await page.act("reconnect", "it", url=url, transports=[transport], timeout=SLOW)
         self.assertEqual(told["transport"], transport)
         await self.exchange(page, MESSAGES)
-        await self.finish(page)
         return (YES, BROKEN) if unseen else YES
 
 
-class PlaceTests(PlaceMixin, TestCase):
+class PlacesMixin(PlaceMixin):
     """
     Everything, from pages at each place.
     """
@@ -647,6 +706,12 @@ class PlaceTests(PlaceMixin, TestCase):
         await self.check("tls-host")
 
 
+class PlaceTests(PlacesMixin, TestCase):
+    """
+    The same, for one process.
+    """
+
+
 class Barrier:
     """
     Tells when everyone is there.
@@ -667,7 +732,7 @@ class Barrier:
             self.met.callback(None)
 
 
-class SilenceTests(MatrixMixin, TestCase):
+class SilenceMixin(MatrixMixin):
     """
     The proxy that cuts what is silent.
     """
@@ -676,12 +741,11 @@ class SilenceTests(MatrixMixin, TestCase):
         """
         A service without heartbeats loses its connections there: so it is they that keep them.
         """
-        place = PLACES[0]
-        server = await self.serve("--heartbeat-delay=0", "--ping-interval=0")
-        origin = self.proxy(SilenceProxy(reactor, server.port, CUT), place)
+        never = ["--heartbeat-delay=0", "--ping-interval=0"]
+        _, origin = await self.proxied(lambda port: SilenceProxy(reactor, port, CUT), never)
 
         async def lose(transport: str) -> None:
-            page = await self.open(place, origin)
+            page = await self.open(self.place, origin)
             await self.connect(page, f"{origin}/echo", [transport], transport, timeout=SLOW)
             told = await page.act("idle", "it", seconds=SILENCE)
             if transport in UNSEEN and told["closed"] is None:
@@ -696,7 +760,13 @@ class SilenceTests(MatrixMixin, TestCase):
         self.assertEqual(kept, [])
 
 
-class OriginTests(MatrixMixin, TestCase):
+class SilenceTests(SilenceMixin, TestCase):
+    """
+    The same, for one process.
+    """
+
+
+class OriginMixin(MatrixMixin):
     """
     A service with an allow-list of origins.
     """
@@ -769,7 +839,13 @@ class OriginTests(MatrixMixin, TestCase):
         return (LACKING, missing[transport]) if transport in missing else (NO, REFUSED)
 
 
-class LoadTests(MatrixMixin, TestCase):
+class OriginTests(OriginMixin, TestCase):
+    """
+    The same, for one process.
+    """
+
+
+class LoadMixin(MatrixMixin):
     """
     A service that has much to do.
     """
@@ -810,6 +886,12 @@ class LoadTests(MatrixMixin, TestCase):
         await self.finish(page)
         await page.leave()
         return f"{told['took']:.0f} of {told['rto'] * ROUND_TRIPS[transport]:.0f}"
+
+
+class LoadTests(LoadMixin, TestCase):
+    """
+    The same, for one process.
+    """
 
 
 class Load:

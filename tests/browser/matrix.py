@@ -214,9 +214,13 @@ class Table:
     What was found, and how it is shown: by the same text in the documentation and on a terminal.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, more: Sequence[Case] = ()) -> None:
+        """
+        @param more: rows below those that the documentation has.
+        """
         self.name = name
-        self.title, self.rows = NAMES[name]
+        self.title, rows = NAMES[name]
+        self.rows = [*rows, *more]
         self._cells: dict[tuple[str, str], tuple[str, str | None]] = {}
         self._remarks: list[str] = []
 

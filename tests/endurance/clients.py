@@ -1,7 +1,7 @@
 # Copyright (c) txsockjs contributors. See LICENSE for details.
 
 """
-One session by each transport, from its beginning to its end.
+One session by each transport, from its beginning to its end. A proxy may be between, which passes on chunks of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from tests.conformance.cutting import CutResponse
 from tests.wire import CLOSE, HTTPClient, HTTPConnection, WebSocketClient, closePayload
 
 __all__ = ["ENDINGS", "TRANSPORTS", "runSession"]
@@ -43,7 +44,7 @@ async def runSession(reactor: Any, url: str, transport: str, name: str, ending: 
 
     @param ending: one of L{ENDINGS}.
     """
-    client = HTTPClient(reactor, url)
+    client = HTTPClient(reactor, url, CutResponse)
     try:
         if transport.startswith("websocket"):
             path = "/websocket" if transport == "websocket-raw" else f"/0/{name}/websocket"

@@ -21,10 +21,13 @@ from zope.interface import implementer
 from txsockjs.broadcast import Gap, channels, publish, subscribe
 from txsockjs.interfaces import ISockJSProtocol
 
-__all__ = ["PUBLISH", "Crowd", "Member", "Peer", "Ticking"]
+__all__ = ["PUBLISH", "WHERE", "Crowd", "Member", "Peer", "Ticking", "Whereabouts"]
 
 PUBLISH = 1000
 """The numbers from here on are published by L{Crowd}."""
+
+WHERE = "where?"
+"""What L{Whereabouts} answers."""
 
 TICK = 0.2
 """Seconds between two messages of L{Ticking}."""
@@ -122,3 +125,13 @@ class Peer(Protocol):
 
     def connectionMade(self) -> None:
         self.transport.write(f"{self.transport.getPeer().host} {os.getpid()}".encode("ascii"))
+
+
+@implementer(ISockJSProtocol)
+class Whereabouts(Protocol):
+    """
+    Sends back what comes, and tells which process it is if it is asked.
+    """
+
+    def messageReceived(self, message: str) -> None:
+        self.transport.write(str(os.getpid()) if message == WHERE else message)

@@ -13,7 +13,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,10 @@ LEAVE = 150.0
 """Seconds until a process must have seen all of its clients off, which are many, and all in one process."""
 
 
+_given: set[int] = set()
+"""The ports that were given to somebody, who may not be there yet."""
+
+
 async def together(*work: Any) -> list[Any]:
     """
     Do things at the same time.
@@ -60,14 +64,15 @@ async def together(*work: Any) -> list[Any]:
 
 def freePorts(count: int) -> list[int]:
     """
-    @return: ports of the loopback interface that nobody has. The system gives none of them to a connection: between now
-        and their use there are thousands.
+    @return: ports of the loopback interface that nobody has, and that were not given before. The system gives none of
+        them to a connection: between now and their use there are thousands.
     """
     ports: list[int] = []
     while len(ports) < count:
         port = random.SystemRandom().randrange(10_000, 32_000)
-        if port not in ports and _isFree(port):
+        if port not in _given and _isFree(port):
             ports.append(port)
+            _given.add(port)
     return ports
 
 
@@ -87,7 +92,8 @@ def portsInARow(count: int) -> list[int]:
     while True:
         first = freePorts(1)[0]
         ports = list(range(first, first + count))
-        if all(_isFree(port) for port in ports):
+        if _given.isdisjoint(ports[1:]) and all(_isFree(port) for port in ports):
+            _given.update(ports)
             return ports
 
 
@@ -163,9 +169,10 @@ class Process:
 
     async def clear(self) -> None:
         """
-        See that it is gone, and do not wait for its clients.
+        See that it is gone, if it was ever there, and do not wait for its clients.
         """
-        await self.child.stop()
+        if hasattr(self, "child"):
+            await self.child.stop()
 
     async def kill(self) -> None:
         """
@@ -181,6 +188,7 @@ class Balancer:
 
     @ivar url: what URLs through it begin with.
     @ivar secureURL: the same with TLS.
+    @ivar port: the port of the former.
     @ivar place: the directory of what it needs.
     @ivar child: its process.
     """
@@ -199,7 +207,8 @@ class Balancer:
         findProgram(self.program.partition(".")[0])
         self.place = place
         self._plain, self._secure, self._open, self._peers = freePorts(4)
-        self.url = f"http://127.0.0.1:{self._open}"
+        self.port = self._open
+        self.url = f"http://127.0.0.1:{self.port}"
         self.secureURL = f"https://127.0.0.1:{self._secure}"
         self.redirectingURL = f"http://127.0.0.1:{self._plain}"
         self.path = place / self.program
@@ -239,10 +248,20 @@ class Balancer:
         Wait until it answers.
         """
         client = HTTPClient(reactor, self.url)
+
+        async def connect() -> None:
+            (await client.connect()).abort()
+
+        await self._succeeds(connect)
+
+    async def _succeeds(self, attempt: Callable[[], Awaitable[object]]) -> None:
+        """
+        Wait until it listens: until something succeeds that needs that.
+        """
         end = reactor.seconds() + WAIT
         while True:
             try:
-                (await client.connect()).abort()
+                await attempt()
                 return
             except Exception:
                 if self.child.status is not None or reactor.seconds() > end:
@@ -327,6 +346,7 @@ class HAProxy(Balancer):
 
     async def ready(self) -> None:
         await self._answers()
+        await self._succeeds(self.states)  # its ports are open before there is the socket of its admin
         for name in NAMES:
             await self.waitFor(name, "UP")
 

@@ -17,23 +17,30 @@ from tests.browser.matrix import PLACES, TRANSPORTS, unavailable
 from tests.many.balancers import workplace
 from tests.many.behind import TRUST
 
-__all__ = ["BrowserMixin"]
+__all__ = ["BrowserMixin", "trustedPlace"]
+
+
+def trustedPlace(case: Any) -> Path:
+    """
+    @return: a place for a balancer, with the certificate that the browser of a test trusts.
+    """
+    place = workplace(case)
+    for name in ("c.pem", "k.pem"):
+        shutil.copy(case.pem / name, place)
+    (place / "both.pem").write_bytes((place / "c.pem").read_bytes() + (place / "k.pem").read_bytes())
+    return place
 
 
 class BrowserMixin(PlaceMixin):
     """
-    What matters of the matrix, over TLS.
+    What matters of the matrix, over TLS; L{tests.many.check_matrix} has all of it.
     """
 
-    def makePlace(self: Any) -> Path:
+    def makePlace(self) -> Path:
         """
         @return: a place for the balancer, with the certificate that the browser trusts.
         """
-        place = workplace(self)
-        for name in ("c.pem", "k.pem"):
-            shutil.copy(self.pem / name, place)
-        (place / "both.pem").write_bytes((place / "c.pem").read_bytes() + (place / "k.pem").read_bytes())
-        return place
+        return trustedPlace(self)
 
     async def cell(self, case: str, transport: str, found: Awaitable[str | tuple[str, str]]) -> bool:
         """
