@@ -248,9 +248,12 @@ class Front(_GenericHTTPChannelProtocol):
         """
         Something came, and TLS has negotiated a protocol by then.
         """
-        if self._negotiatedProtocol is None and getattr(self._channel.transport, "negotiatedProtocol", None) == b"h2":
-            self._speakHTTP2()
-        super().dataReceived(data)
+        if self._negotiatedProtocol is None:
+            if getattr(self._channel.transport, "negotiatedProtocol", None) == b"h2":
+                self._speakHTTP2()
+            super().dataReceived(data)
+        else:
+            self._channel.dataReceived(data)  # as above, in fewer steps
 
     def _speakHTTP2(self) -> None:
         # As Twisted would do, with a channel of ours.

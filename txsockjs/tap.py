@@ -19,7 +19,6 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.static import File
 
-from txsockjs.bus import busFromString
 from txsockjs.commands import commandsFor
 from txsockjs.flags import CLIENT_PATH, DEFAULT_PORT, Options
 from txsockjs.naming import factoryFrom, findNamed, whyFailed
@@ -176,7 +175,7 @@ def _useBus(options: Options, reactor: Any) -> Callable[[], Deferred[None]] | No
     from txsockjs.broadcast import channels
 
     try:
-        channels.useBus(busFromString(options.bus, reactor))
+        channels.useBus(options.bus, reactor)
     except ValueError as error:
         raise CannotStart(f"--bus: {error}") from error
     return channels.stop
