@@ -35,7 +35,7 @@ from tests.certificates import makeCertificate
 from tests.processes import Child
 from txsockjs import __version__, serving, starting, tap
 from txsockjs.factory import SockJSMultiFactory
-from txsockjs.naming import findFactory
+from txsockjs.naming import factoryFrom, findNamed
 from txsockjs.options import OPTIONS
 from txsockjs.serving import SockJSService
 from txsockjs.starting import CannotStart
@@ -391,7 +391,7 @@ class FindTests(DirectoryMixin, SynchronousTestCase):
         """
         @return: the factory of a name.
         """
-        return findFactory(name, str(self.directory))
+        return factoryFrom(findNamed(name, str(self.directory)), name, str(self.directory))
 
     def refused(self, name: str) -> str:
         """

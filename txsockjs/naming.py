@@ -20,7 +20,7 @@ import twisted
 import txsockjs
 from txsockjs.starting import CannotStart
 
-__all__ = ["factoryFrom", "findFactory", "findNamed", "whyFailed"]
+__all__ = ["factoryFrom", "findNamed", "whyFailed"]
 
 _NOT_THE_USERS = tuple(
     os.path.join(os.path.dirname(str(module.__file__)), "") for module in (importlib, twisted, txsockjs)
@@ -82,13 +82,6 @@ def findNamed(name: str, directory: str) -> object:
             raise CannotStart(f"--factory {name}: there is no {attribute!r} in {way}")
         found, way = inner, f"{way}.{attribute}"
     return found
-
-
-def findFactory(name: str, directory: str) -> IProtocolFactory:
-    """
-    @return: the factory that a dotted name stands for, or leads to.
-    """
-    return factoryFrom(findNamed(name, directory), name, directory)
 
 
 def factoryFrom(found: Any, name: str, directory: str) -> IProtocolFactory:
