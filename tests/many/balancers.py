@@ -50,6 +50,8 @@ WAIT = 60.0
 LEAVE = 150.0
 """Seconds until a process must have seen all of its clients off, which are many, and all in one process."""
 
+TWICE = 0.3
+"""Seconds between two signals, which are taken for one otherwise."""
 
 _given: set[int] = set()
 """The ports that were given to somebody, who may not be there yet."""
@@ -169,9 +171,11 @@ class Process:
 
     async def clear(self) -> None:
         """
-        See that it is gone, if it was ever there, and do not wait for its clients.
+        See that it is gone, if it was ever there. When it is told once more it does not wait for its clients.
         """
-        if hasattr(self, "child"):
+        if hasattr(self, "child") and self.child.status is None:
+            self.child.signal(signal.SIGTERM)
+            await deferLater(reactor, TWICE, lambda: None)
             await self.child.stop()
 
     async def kill(self) -> None:
