@@ -76,6 +76,7 @@ class ServingMixin:
     @cvar changes: what is changed in the configuration.
     @cvar wrapping: see L{Process}.
     @cvar again: how often a client may have to try again before it is back.
+    @cvar notice: seconds between the start of a process and the end of the next one, as a supervisor leaves them.
     """
 
     timeout = 500
@@ -84,6 +85,7 @@ class ServingMixin:
     changes: Mapping[str, str] = {}
     wrapping = ""
     again = 0
+    notice = 0.0
 
     async def balance(self: Any, *arguments: str, changes: Mapping[str, str] | None = None) -> None:
         """
@@ -228,6 +230,7 @@ class RollingMixin(ServingMixin):
         for process in self.processes:
             await process.stop()
             await process.start()
+            await pause(self.notice)
 
 
 class SupervisedMixin(RollingMixin):

@@ -16,6 +16,7 @@ from twisted.trial.unittest import TestCase
 from tests.many.balancers import Nginx
 from tests.many.behind import BehindMixin, FewMixin, ServingMixin, SupervisedMixin
 from tests.many.browsing import BrowserMixin
+from txsockjs.supervisor import NOTICE_TIME
 
 __all__ = ["BaseURLTests", "BrowserTests", "CookieTests", "HashTests", "SupervisedTests"]
 
@@ -25,12 +26,14 @@ BASE_URL = ("--base-url=BALANCER/{process}/{service}",)
 
 class BaseURLTests(BehindMixin, TestCase):
     """
-    nginx as it comes, with C{base_url}.
+    nginx as it comes, with C{base_url}. Who was sent to a process just before that began to leave has to try again, and
+    would perhaps meet the next one if that left at once.
     """
 
     balancerType = Nginx
     more = BASE_URL
     again = 1
+    notice = NOTICE_TIME
 
 
 class SupervisedTests(SupervisedMixin, TestCase):
