@@ -26,16 +26,11 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from tests.certificates import makeCertificate
+from tests.http2 import HTTP2Client, h2
 from tests.support import UPGRADE, Apps, MemoryConnection, SiteCase
 from tests.wire import CLOSE, HTTPClient
 from txsockjs.errors import SessionDone
 from txsockjs.factory import SockJSFactory, SockJSMultiFactory
-
-try:
-    import h2.connection
-    import h2.events
-except ImportError:  # an extra of Twisted's
-    h2 = None
 
 RECEIVING = (
     ("POST", "/0/{}/xhr"),
@@ -844,43 +839,30 @@ class HTTP2Tests(DrainCase):
 
     def setUp(self):
         super().setUp()
+        self.begin()
+        self.client.talk()
+
+    def begin(self):
+        """
+        Have a connection.
+        """
         self.connection = self.connect()
-        self.connection.transport.negotiatedProtocol = b"h2"
-        self.client = h2.connection.H2Connection()
-        self.client.initiate_connection()
-        self.events, self.read = [], 0
-        self.talk()
-
-    def talk(self):
-        """
-        Let both sides say what they have to.
-        """
-        for _ in range(10):
-            self.connection.send(self.client.data_to_send())
-            data = self.connection.transport.value()
-            fresh, self.read = data[self.read :], len(data)
-            self.events.extend(self.client.receive_data(fresh))
-
-    def ask(self, path):
-        stream = self.client.get_next_available_stream_id()
-        fields = [(":method", "POST"), (":path", path), (":scheme", "https"), (":authority", "a")]
-        self.client.send_headers(stream, fields, end_stream=True)
-        self.talk()
+        self.client = HTTP2Client(self.connection, self.clock)
 
     def test_leave(self):
         """
         Its sessions end as others do, and the connection is closed when its last stream is complete.
         """
-        self.ask("/0/s/xhr_streaming")
+        self.client.ask("POST", "/0/s/xhr_streaming")
         self.apps.last.transport.write("one")
         self.drain()
-        self.talk()
-        body = b"".join(event.data for event in self.events if isinstance(event, h2.events.DataReceived))
+        self.client.talk()
+        body = b"".join(event.data for event in self.client.events if isinstance(event, h2.events.DataReceived))
         self.assertTrue(body.endswith(b'a["one"]\n' + CLOSING.encode() + b"\n"), body[-100:])
         self.clock.advance(0.1)
-        self.talk()
-        self.assertTrue(any(isinstance(event, h2.events.StreamEnded) for event in self.events))
-        self.assertIsInstance(self.events[-1], h2.events.ConnectionTerminated)
+        self.client.talk()
+        self.assertTrue(any(isinstance(event, h2.events.StreamEnded) for event in self.client.events))
+        self.assertIsInstance(self.client.events[-1], h2.events.ConnectionTerminated)
         self.assertEnded()
         self.assertTrue(self.connection.transport.gone)
         self.assertFalse(self.connection.transport.aborted)
@@ -890,20 +872,16 @@ class HTTP2Tests(DrainCase):
         A request that is on its way when the last session ends is answered, and then the connection is closed.
         """
         self.connection.lose()
-        self.connection = self.connect()
-        self.connection.transport.negotiatedProtocol = b"h2"
-        self.client = h2.connection.H2Connection()
-        self.client.initiate_connection()
-        self.read = 0
+        self.begin()
         self.drain()
         self.assertEnded(False)
-        self.ask("/0/s/xhr")
-        (response,) = (event for event in self.events if isinstance(event, h2.events.ResponseReceived))
+        self.client.ask("POST", "/0/s/xhr")
+        (response,) = (event for event in self.client.events if isinstance(event, h2.events.ResponseReceived))
         self.assertIn((b":status", b"503"), response.headers)
         self.assertEnded(False)
         self.clock.advance(1)
-        self.talk()
-        self.assertIsInstance(self.events[-1], h2.events.ConnectionTerminated)
+        self.client.talk()
+        self.assertIsInstance(self.client.events[-1], h2.events.ConnectionTerminated)
         self.assertEnded()
         self.assertFalse(self.connection.transport.aborted)
 
@@ -911,11 +889,11 @@ class HTTP2Tests(DrainCase):
         """
         What the connection has no room for is waited for, until the time is over.
         """
-        self.ask("/0/s/xhr_streaming")
+        self.client.ask("POST", "/0/s/xhr_streaming")
         self.connection.transport.block()
         self.apps.last.transport.write("one")
         self.drain()
-        self.talk()
+        self.client.talk()
         self.clock.advance(9.9)
         self.assertEnded(False)
         self.clock.advance(0.1)

@@ -9,15 +9,9 @@ from __future__ import annotations
 
 from unittest import skipIf
 
+from tests.http2 import HTTP2Client, h2
 from tests.support import Apps, SiteCase
 from txsockjs.factory import SockJSFactory
-
-try:
-    import h2.connection
-    import h2.events
-    import h2.settings
-except ImportError:
-    h2 = None
 
 PRELUDE = b"h" * 2048 + b"\n"
 
@@ -34,39 +28,17 @@ class WindowTests(SiteCase):
         self.site = SockJSFactory(self.apps, reactor=self.clock, heartbeat_delay=0, write_timeout=0)
         self.resources.append(self.site.resource)
         self.connection = self.connect()
-        self.connection.transport.negotiatedProtocol = b"h2"
-        self.client = h2.connection.H2Connection()
-        self.client.initiate_connection()
-        self.bodies = {}
-        self.read = 0
-        self.talk()
+        self.client = HTTP2Client(self.connection, self.clock, opensWindows=False)
 
-    def talk(self):
-        """
-        Let both sides say what they have to; the client takes what comes, and opens no window by that.
-        """
-        for _ in range(10):
-            self.connection.send(self.client.data_to_send())
-            self.clock.advance(0)
-            data = self.connection.transport.value()
-            fresh, self.read = data[self.read :], len(data)
-            for event in self.client.receive_data(fresh):
-                if isinstance(event, h2.events.DataReceived):
-                    self.bodies[event.stream_id] = self.bodies.get(event.stream_id, b"") + event.data
+    def body(self, stream):
+        return b"".join(self.client.chunks(stream))
 
     def setWindow(self, size):
         """
         Have streams begin with such a window, those that are there included.
         """
-        self.client.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: size})
-        self.talk()
-
-    def ask(self, path):
-        stream = self.client.get_next_available_stream_id()
-        fields = [(":method", "POST"), (":path", path), (":scheme", "https"), (":authority", "a")]
-        self.client.send_headers(stream, fields, end_stream=True)
-        self.talk()
-        return stream
+        self.client.http2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: size})
+        self.client.talk()
 
     def assertIdle(self):
         """
@@ -80,30 +52,45 @@ class WindowTests(SiteCase):
         Nothing is done while the window of a stream is closed, and as much goes out as it is opened by.
         """
         self.setWindow(0)
-        stream = self.ask("/0/s/xhr_streaming")
+        stream = self.client.ask("POST", "/0/s/xhr_streaming")
         self.assertIdle()
-        self.assertNotIn(stream, self.bodies)
-        self.client.increment_flow_control_window(1000, stream)
-        self.talk()
+        self.assertEqual(self.body(stream), b"")
+        self.client.http2.increment_flow_control_window(1000, stream)
+        self.client.talk()
         self.assertIdle()
-        self.assertEqual(self.bodies[stream], PRELUDE[:1000])
-        self.client.increment_flow_control_window(5000, stream)
-        self.talk()
-        self.assertEqual(self.bodies[stream], PRELUDE + b"o\n")
+        self.assertEqual(self.body(stream), PRELUDE[:1000])
+        self.client.http2.increment_flow_control_window(5000, stream)
+        self.client.talk()
+        self.assertEqual(self.body(stream), PRELUDE + b"o\n")
         self.assertIdle()
         self.apps.last.transport.write("x")
-        self.talk()
-        self.assertEqual(self.bodies[stream], PRELUDE + b'o\na["x"]\n')
+        self.client.talk()
+        self.assertEqual(self.body(stream), PRELUDE + b'o\na["x"]\n')
 
     def test_settings(self):
         """
         The client may open the windows of all streams by its settings.
         """
         self.setWindow(0)
-        streams = [self.ask(f"/0/{name}/xhr") for name in "st"]
+        streams = [self.client.ask("POST", f"/0/{name}/xhr") for name in "st"]
         self.assertIdle()
         self.setWindow(100)
-        self.assertEqual(self.bodies, dict.fromkeys(streams, b"o\n"))
+        self.assertEqual([self.body(stream) for stream in streams], [b"o\n"] * 2)
+        self.assertIdle()
+
+    def test_below(self):
+        """
+        A setting may take windows back, even those that are used up; what was sent by then counts.
+        """
+        self.setWindow(1000)
+        stream = self.client.ask("POST", "/0/s/xhr_streaming")
+        self.setWindow(500)
+        self.apps.last.transport.write("x")
+        self.client.talk()
+        self.assertIdle()
+        self.assertEqual(self.body(stream), PRELUDE[:1000])
+        self.setWindow(5000)
+        self.assertEqual(self.body(stream), PRELUDE + b'o\na["x"]\n')
         self.assertIdle()
 
     def test_connection(self):
@@ -111,18 +98,18 @@ class WindowTests(SiteCase):
         The window of the whole connection holds up every stream, until it is opened.
         """
         self.setWindow(200_000)
-        first = self.ask("/0/s/xhr_streaming")
+        first = self.client.ask("POST", "/0/s/xhr_streaming")
         self.apps.last.transport.write("x" * 70_000)
-        self.talk()
-        self.assertEqual(len(self.bodies[first]), 65_535)
+        self.client.talk()
+        self.assertEqual(len(self.body(first)), 65_535)
         self.assertIdle()
-        second = self.ask("/0/t/xhr")
-        self.assertNotIn(second, self.bodies)
+        second = self.client.ask("POST", "/0/t/xhr")
+        self.assertEqual(self.body(second), b"")
         self.assertIdle()
-        self.client.increment_flow_control_window(100_000)
-        self.talk()
-        self.assertEqual(self.bodies[first][-10:], b"x" * 7 + b'"]\n')
-        self.assertEqual(self.bodies[second], b"o\n")
+        self.client.http2.increment_flow_control_window(100_000)
+        self.client.talk()
+        self.assertEqual(self.body(first)[-10:], b"x" * 7 + b'"]\n')
+        self.assertEqual(self.body(second), b"o\n")
         self.assertIdle()
 
     def test_others(self):
@@ -130,39 +117,39 @@ class WindowTests(SiteCase):
         One stream whose window is closed does not hold up another.
         """
         self.setWindow(0)
-        closed = self.ask("/0/s/xhr_streaming")
-        opened = self.ask("/0/t/xhr_streaming")
-        self.client.increment_flow_control_window(100_000, opened)
-        self.talk()
+        closed = self.client.ask("POST", "/0/s/xhr_streaming")
+        opened = self.client.ask("POST", "/0/t/xhr_streaming")
+        self.client.http2.increment_flow_control_window(100_000, opened)
+        self.client.talk()
         for number in range(3):
             self.apps.last.transport.write(str(number))
-            self.talk()
+            self.client.talk()
             self.assertIdle()
-        self.assertNotIn(closed, self.bodies)
-        self.assertEqual(self.bodies[opened], PRELUDE + b'o\na["0"]\na["1"]\na["2"]\n')
+        self.assertEqual(self.body(closed), b"")
+        self.assertEqual(self.body(opened), PRELUDE + b'o\na["0"]\na["1"]\na["2"]\n')
 
     def test_end(self):
         """
         A stream that ends while its window is closed ends when everything is taken.
         """
         self.setWindow(0)
-        stream = self.ask("/0/s/xhr_streaming")
+        stream = self.client.ask("POST", "/0/s/xhr_streaming")
         self.apps.last.transport.loseConnection()
-        self.talk()
+        self.client.talk()
         self.assertIdle()
-        self.client.increment_flow_control_window(100_000, stream)
-        self.talk()
-        self.assertEqual(self.bodies[stream], PRELUDE + b'o\nc[3000,"Go away!"]\n')
+        self.client.http2.increment_flow_control_window(100_000, stream)
+        self.client.talk()
+        self.assertEqual(self.body(stream), PRELUDE + b'o\nc[3000,"Go away!"]\n')
         self.assertIdle()
-        self.assertEqual(self.client.open_outbound_streams, 0)
+        self.assertEqual(self.client.http2.open_outbound_streams, 0)
 
     def test_never(self):
         """
         A connection whose client never takes anything is closed after the idle timeout.
         """
         self.setWindow(0)
-        self.ask("/0/s/xhr_streaming")
+        self.client.ask("POST", "/0/s/xhr_streaming")
         for _ in range(61):
             self.clock.advance(1)
-        self.talk()
+        self.client.talk()
         self.assertTrue(self.connection.transport.disconnecting)

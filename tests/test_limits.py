@@ -16,15 +16,10 @@ from twisted.trial.unittest import TestCase
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 
+from tests.http2 import HTTP2Client, h2
 from tests.support import UPGRADE, Apps, SiteCase, chunked
 from tests.wire import HTTPClient
 from txsockjs.factory import SockJSFactory, SockJSMultiFactory
-
-try:
-    import h2.connection
-    import h2.events
-except ImportError:  # an extra of Twisted's
-    h2 = None
 
 RECEIVING = (
     ("xhr-polling", "POST", "/0/{}/xhr"),
@@ -260,34 +255,15 @@ class HTTP2BodyTests(SiteCase):
         self.patch(Request, "handleContentChunk", lambda it, data: kept.append(data))
         self.site = SockJSFactory(Apps(), reactor=self.clock, max_body_size=16)
         self.resources.append(self.site.resource)
-        connection = self.connect()
-        connection.transport.negotiatedProtocol = b"h2"
-        client = h2.connection.H2Connection()
-        client.initiate_connection()
-        events, read = [], 0
+        client = HTTP2Client(self.connect(), self.clock)
+        codes = []
         for method, more in (
             ("POST", [("content-length", "17"), ("expect", "100-continue")]),
             ("POST", []),
             ("GET", []),
         ):
-            stream = client.get_next_available_stream_id()
-            fields = [(":method", method), (":path", "/0/s/xhr_send"), (":scheme", "https"), (":authority", "a")]
-            client.send_headers(stream, fields + more)
-            client.send_data(stream, b"x" * 17, end_stream=True)
-            for _ in range(10):
-                connection.send(client.data_to_send())
-                self.clock.advance(0)
-                data = connection.transport.value()
-                fresh, read = data[read:], len(data)
-                events.extend(client.receive_data(fresh))
-        codes = [
-            value
-            for event in events
-            if isinstance(event, (h2.events.ResponseReceived, h2.events.InformationalResponseReceived))
-            for name, value in event.headers
-            if name in (":status", b":status")
-        ]
-        self.assertEqual([int(code) for code in codes], [413, 413, 405])
+            codes += client.codes(client.ask(method, "/0/s/xhr_send", more, b"x" * 17))
+        self.assertEqual(codes, [413, 413, 405])
         self.assertEqual(kept, [])
 
 

@@ -41,16 +41,11 @@ from twisted.web.wsgi import WSGIResource
 from zope.interface import implementer
 
 from tests.certificates import makeCertificate
+from tests.http2 import HTTP2Client, h2
 from tests.support import UPGRADE, Apps, SiteCase, TextEcho
 from tests.wire import HTTPClient, closePayload, encodeFrame
 from txsockjs.errors import SessionLost
 from txsockjs.resource import SockJSResource
-
-try:
-    import h2.connection
-    import h2.events
-except ImportError:
-    h2 = None
 
 try:
     from twisted.internet.ssl import Certificate, optionsForClientTLS
@@ -303,45 +298,11 @@ class HTTP2Tests(SiteCase):
         original = _http2.H2Connection.__init__
         self.patch(_http2.H2Connection, "__init__", lambda it, reactor=None: original(it, self.clock))
         self.connection = self.connect()
-        self.connection.transport.negotiatedProtocol = b"h2"
-        self.client = h2.connection.H2Connection()
-        self.client.initiate_connection()
-        self.events = []
-        self.read = 0
-
-    def exchange(self):
-        """
-        Let everything go to and fro until all is quiet.
-        """
-        for _ in range(10):
-            self.connection.send(self.client.data_to_send())
-            self.clock.advance(0)
-            data = self.connection.transport.value()
-            fresh, self.read = data[self.read :], len(data)
-            for event in self.client.receive_data(fresh):
-                self.events.append(event)
-                if isinstance(event, h2.events.DataReceived):
-                    self.client.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        self.client = HTTP2Client(self.connection, self.clock)
 
     def start(self, method, path):
-        stream = self.client.get_next_available_stream_id()
-        fields = [(":method", method), (":path", path), (":scheme", "https"), (":authority", "localhost")]
-        if "websocket" in path:
-            fields += [("sec-websocket-version", "13"), ("sec-websocket-key", UPGRADE["Sec-WebSocket-Key"])]
-        self.client.send_headers(stream, fields, end_stream=True)
-        self.exchange()
-        return stream
-
-    def of(self, stream, kind):
-        return [event for event in self.events if isinstance(event, kind) and event.stream_id == stream]
-
-    def code(self, stream):
-        (event,) = self.of(stream, h2.events.ResponseReceived)
-        headers = {_text(name): _text(value) for name, value in event.headers}
-        return int(headers[":status"])
-
-    def chunks(self, stream):
-        return [event.data for event in self.of(stream, h2.events.DataReceived) if event.data]
+        more = [("sec-websocket-version", "13"), ("sec-websocket-key", UPGRADE["Sec-WebSocket-Key"])]
+        return self.client.ask(method, path, more if "websocket" in path else [])
 
     def test_websocket(self):
         """
@@ -349,9 +310,9 @@ class HTTP2Tests(SiteCase):
         """
         for path in ("/0/s/websocket", "/websocket"):
             stream = self.start("GET", path)
-            self.assertEqual(self.code(stream), 400)
-            self.assertEqual(len(self.of(stream, h2.events.StreamEnded)), 1)
-        self.assertEqual(self.code(self.start("GET", "/info")), 200)
+            self.assertEqual(self.client.codes(stream), [400])
+            self.assertEqual(len(self.client.of(stream, "StreamEnded")), 1)
+        self.assertEqual(self.client.codes(self.start("GET", "/info")), [200])
         self.assertEqual(self.apps.built, [])
 
     def test_transports(self):
@@ -359,21 +320,21 @@ class HTTP2Tests(SiteCase):
         Polling and streaming work side by side on one connection.
         """
         polled, streamed = self.start("POST", "/0/s/xhr"), self.start("POST", "/0/t/xhr_streaming")
-        self.assertEqual(b"".join(self.chunks(polled)), b"o\n")
-        self.assertEqual(len(self.of(polled, h2.events.StreamEnded)), 1)
+        self.assertEqual(b"".join(self.client.chunks(polled)), b"o\n")
+        self.assertEqual(len(self.client.of(polled, "StreamEnded")), 1)
         self.apps.last.transport.write("x")
         self.clock.advance(0)
-        self.exchange()
-        self.assertEqual(b"".join(self.chunks(streamed)), b"h" * 2048 + b'\no\na["x"]\n')
-        self.assertEqual(self.of(streamed, h2.events.StreamEnded), [])
+        self.client.talk()
+        self.assertEqual(b"".join(self.client.chunks(streamed)), b"h" * 2048 + b'\no\na["x"]\n')
+        self.assertEqual(self.client.of(streamed, "StreamEnded"), [])
 
     def test_reset(self):
         """
         A client that resets a stream has lost its session, and only that one.
         """
         first, _ = self.start("POST", "/0/s/xhr_streaming"), self.start("POST", "/0/t/xhr_streaming")
-        self.client.reset_stream(first)
-        self.exchange()
+        self.client.http2.reset_stream(first)
+        self.client.talk()
         self.clock.advance(0)
         self.assertEqual([reason.type for reason in self.apps.built[0].lost], [SessionLost])
         self.assertEqual(self.apps.built[1].lost, [])
@@ -385,9 +346,9 @@ class HTTP2Tests(SiteCase):
         first, second = self.start("POST", "/0/s/xhr_streaming"), self.start("POST", "/0/t/xhr_streaming")
         self.apps.built[0].transport.abortConnection()
         self.clock.advance(0)
-        self.exchange()
-        self.assertEqual(len(self.of(first, h2.events.StreamReset)), 1)
-        self.assertEqual(self.of(second, h2.events.StreamReset), [])
+        self.client.talk()
+        self.assertEqual(len(self.client.of(first, "StreamReset")), 1)
+        self.assertEqual(self.client.of(second, "StreamReset"), [])
         self.assertEqual([len(app.lost) for app in self.apps.built], [1, 0])
         self.assertFalse(self.connection.transport.disconnecting)
 
@@ -398,13 +359,9 @@ class HTTP2Tests(SiteCase):
         stream = self.start("GET", "/0/s/eventsource")
         self.apps.last.transport.loseConnection()
         self.clock.advance(0)
-        self.exchange()
-        self.assertEqual(self.chunks(stream)[-1], b'data: c[3000,"Go away!"]\r\n\r\n')
-        self.assertEqual(len(self.of(stream, h2.events.StreamEnded)), 1)
-
-
-def _text(value):
-    return value.decode("ascii") if isinstance(value, bytes) else value
+        self.client.talk()
+        self.assertEqual(self.client.chunks(stream)[-1], b'data: c[3000,"Go away!"]\r\n\r\n')
+        self.assertEqual(len(self.client.of(stream, "StreamEnded")), 1)
 
 
 class EndpointClient(HTTPClient):
