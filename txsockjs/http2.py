@@ -24,9 +24,12 @@ class HTTP2Channel(H2Connection):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Something came, which may have opened windows: of a stream, of the connection, or of all streams by a setting.
+        Something came, which may have opened windows: of a stream, of the connection, or of all streams by a setting,
+        of which Twisted takes no notice.
         """
         super().dataReceived(data)
+        for stream in list(self.streams.values()):
+            stream.windowUpdated()
         sendable = [stream for stream, queue in self._outboundStreamQueues.items() if queue and self._isOpen(stream)]
         for stream in sendable:
             self.priority.unblock(stream)
