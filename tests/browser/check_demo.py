@@ -1149,6 +1149,16 @@ class LookTests(BrowserMixin, TestCase):
         """
         await self.check(390, 844, "dark")
 
+    async def test_slow(self) -> None:
+        """
+        The page fits when transports take their time, too.
+        """
+        slow = """for (const cell of document.querySelectorAll("#transports td:nth-child(n + 3)"))
+            cell.textContent = "12,345 ms";"""
+        for width in (320, 390, 700):
+            _, look = await self.read(do("run", code=slow), do("read", what="look"), width=width)
+            self.assertFits(look)
+
     async def test_between(self) -> None:
         """
         The page fits what is between, and what is smaller.
